@@ -1,0 +1,1 @@
+"""bulkstreams: bulk provisioning of Auth0 event streams, each created exactly once."""

@@ -1,0 +1,85 @@
+"""Every exception that bulkstreams raises, as one tree.
+
+Each carries one sentence that says what is wrong, a `hint` that says what to do next, and the exit code of the
+command that meets it. Trouble with a single record is never an exception: it is a value (see `model`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code tells its caller."""
+
+    OK = 0
+    FAILURES = 1
+    USAGE = 2
+    LEDGER = 3
+    STOPPED = 4
+    IN_DOUBT = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class BulkstreamsError(Exception):
+    """Trouble that ends a command: a sentence, the remedy, an exit code."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(BulkstreamsError):
+    """The command line, the environment or the configuration is wrong; nothing was sent."""
+
+
+class InputError(UsageError):
+    """An input cannot be opened or read at all; a bad line in it is not an error of this kind."""
+
+
+class SecretError(UsageError):
+    """A secret reference of the configuration, or a token file, cannot be resolved."""
+
+
+class LedgerError(BulkstreamsError):
+    """The ledger cannot be used."""
+
+    exit_code = ExitCode.LEDGER
+
+
+class LedgerHeldError(LedgerError):
+    """A live process holds the ledger."""
+
+
+class LedgerAddressError(LedgerError):
+    """The ledger was made for a tenant at another address."""
+
+
+class LedgerFormatError(LedgerError):
+    """The file is no ledger, is damaged, or is of a newer format."""
+
+
+class LedgerWriteError(LedgerError):
+    """The ledger could not be written: full disk, read-only folder, I/O error."""
+
+
+class StoppedError(BulkstreamsError):
+    """A run ended early and can be resumed by the same command."""
+
+    exit_code = ExitCode.STOPPED
+
+
+class CredentialsError(StoppedError):
+    """A tenant refused our credentials, or gave no token for them."""
+
+
+class InputChangedError(StoppedError):
+    """An input file changed after it was read; nothing of the changed part was sent."""

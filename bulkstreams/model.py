@@ -1,0 +1,148 @@
+"""The nouns: what a record is, what may happen to it, and what an attempt brought back.
+
+Values only, frozen and slotted. This module must never import another room, read a clock, or know a secret: the one
+noun that carries secrets on their way out, `Prepared`, keeps them out of its repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NewType
+
+Key = NewType("Key", str)
+"""What makes a record the same across runs, within its tenant."""
+
+TenantName = NewType("TenantName", str)
+"""The name under which a tenant stands in the configuration, the ledger and the reports."""
+
+Definition = Mapping[str, Any]
+"""The JSON body of a `POST /api/v2/event-streams`, decoded."""
+
+SECRET_FIELDS = ("password", "token", "header_value")
+"""The write-only properties of `webhook_authorization`: sent, never returned, never stored."""
+
+RESPONSE_ONLY = ("id", "created_at", "updated_at")
+"""Properties of a stream that the API returns but refuses in a create."""
+
+
+class State(StrEnum):
+    """Where a record stands in its life (the table of them is `core.lifecycle`)."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    IN_DOUBT = "in_doubt"
+    CREATED = "created"
+    EXISTS = "exists"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    EXHAUSTED = "exhausted"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    UNDONE = "undone"
+
+
+class Event(StrEnum):
+    """What can happen to a record."""
+
+    # its line, as a reading of the input finds it
+    LINE_CHANGED = "line_changed"
+    LINE_INVALID = "line_invalid"
+    LINE_MATCHES_CREATED = "line_matches_created"
+    LINE_MATCHES_EXISTING = "line_matches_existing"
+    # the start of a run
+    RESUMED = "resumed"
+    RETRY_ASKED = "retry_asked"
+    # an attempt
+    INTENT = "intent"
+    ACCEPTED = "accepted"
+    NOT_APPLIED = "not_applied"
+    LOST = "lost"
+    NAME_TAKEN = "name_taken"
+    REFUSED = "refused"
+    GAVE_UP = "gave_up"
+    # a look-up of the tenant
+    FOUND_OURS = "found_ours"
+    FOUND_EQUAL = "found_equal"
+    FOUND_DIFFERENT = "found_different"
+    ABSENT = "absent"
+    # afterwards
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a line: where in it (a JSON path, empty for the line itself) and what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an input: its 1-based number, where it begins (bytes), and its bytes without the line end.
+
+    `data` is None where the line is longer than the limit; `length` counts the bytes that stand in the file.
+    """
+
+    number: int
+    offset: int
+    length: int
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A valid line: one stream to create."""
+
+    tenant: str | None
+    key: Key
+    name: str | None
+    digest: bytes
+    notes: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalid:
+    """A line that cannot be used, with all that is wrong with it; the key where the line still has one."""
+
+    problems: tuple[Problem, ...]
+    tenant: str | None = None
+    key: Key | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A record ready to be sent: the exact body, and the secret values in it, to mask them in what comes back."""
+
+    body: bytes = field(repr=False)
+    digest: bytes
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The server answered: its status, the headers it sent (case-insensitive), the body, and the time it took (s)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """No usable answer came. `sent` is false only where it is certain that no byte of the request was written."""
+
+    reason: str
+    sent: bool
+    elapsed_s: float
+    kind: Literal["dns", "refused", "tls", "timeout", "reset", "truncated", "protocol", "other"] = "other"
