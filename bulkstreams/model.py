@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NamedTuple, NewType
 
 Key = NewType("Key", str)
 """What makes a record the same across runs, within its tenant."""
@@ -48,6 +48,7 @@ class Event(StrEnum):
 
     # its line, as a reading of the input finds it
     LINE_CHANGED = "line_changed"
+    LINE_DIFFERS = "line_differs"
     LINE_INVALID = "line_invalid"
     LINE_MATCHES_CREATED = "line_matches_created"
     LINE_MATCHES_EXISTING = "line_matches_existing"
@@ -128,21 +129,76 @@ class Prepared:
     secrets: tuple[str, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(NamedTuple):
     """The server answered: its status, the headers it sent (case-insensitive), the body, and the time it took (s)."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
     elapsed_s: float
 
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status}, {len(self.body)} bytes)"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+
+class Failure(NamedTuple):
     """No usable answer came. `sent` is false only where it is certain that no byte of the request was written."""
 
     reason: str
     sent: bool
     elapsed_s: float
-    kind: Literal["dns", "refused", "tls", "timeout", "reset", "truncated", "protocol", "other"] = "other"
+
+
+class Claim(NamedTuple):
+    """A record that is ours to send: its intent is durable. It points into an input and holds none of it."""
+
+    id: int
+    tenant: TenantName
+    key: Key
+    name: str | None
+    input: int
+    line: int
+    offset: int
+    length: int
+    digest: bytes
+    attempts: int
+    first_sent_at: float | None
+
+
+class Doubt(NamedTuple):
+    """A record that may have been created: what a look-up needs to judge it, and what is to be done if it is absent.
+
+    `digest` is of the definition that was sent, `current` of the line as it is now; `intent_at` and `lost_at` are
+    epoch seconds on our clock. `name_taken`: the last answer was a 409, so this very attempt was not applied.
+    """
+
+    id: int
+    tenant: TenantName
+    key: Key
+    name: str | None
+    input: int
+    line: int
+    digest: bytes
+    current: bytes
+    attempts: int
+    first_sent_at: float | None
+    intent_at: float
+    lost_at: float
+    name_taken: bool = False
+
+
+class Settlement(NamedTuple):
+    """What the ledger is to remember of a record from now on; reported only once it is durable."""
+
+    id: int
+    state: State
+    attempts: int
+    remote_id: str | None = None
+    http_status: int | None = None
+    error_code: str | None = None
+    message: str | None = None
+    first_sent_at: float | None = None
+    settled_at: float | None = None
+    latency_ms: float | None = None
+    recovered: bool = False
+    anchor: Literal[State.CREATED, State.EXISTS] | None = None

@@ -1,0 +1,114 @@
+"""When the next request of a tenant may go: what the server's headers say, and how long a pause must be.
+
+The server says how much is left (`x-ratelimit-remaining`) and when more comes (`x-ratelimit-reset`, whole epoch
+seconds on the server's own clock, so it is read against the `Date` of the same reply, never against ours).
+This module must never wait or read a clock: instants come in as `now`, chance as `draw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from typing import Final
+
+PAUSE_FLOOR_S: Final = 0.25
+"""The least pause after a 429: whole-second resets often lie in the past when they arrive."""
+
+PAUSE_CAP_S: Final = 300.0
+"""The longest pause that one header may ask for: a wrong clock must not park a tenant for days."""
+
+PAUSE_UNKNOWN_S: Final = 1.0
+"""The first pause after a 429 that says nothing of when to come back; it doubles while the 429s go on."""
+
+JITTER: Final = 0.1
+"""The share of a pause that is added at random, so that clients that were refused together do not return together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one reply says of the tenant's bucket: its size, what is left, seconds until more tokens come."""
+
+    limit: int | None
+    remaining: int
+    more_in_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """The most that may be sent: `rate` requests a second sustained, `burst` at once; None: no ceiling of ours."""
+
+    rate: float | None
+    burst: int
+
+
+def read_budget(headers: Mapping[str, str]) -> Budget | None:
+    """Return what the headers of a reply say of the tenant's budget, or None where they are missing or senseless."""
+    remaining = _whole(headers.get("x-ratelimit-remaining"))
+    if remaining is None:
+        return None
+    return Budget(
+        limit=_whole(headers.get("x-ratelimit-limit")),
+        remaining=max(0, remaining),
+        more_in_s=seconds_to_reset(headers) or 0.0,
+    )
+
+
+def seconds_to_reset(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds from the reply's `Date` to its `x-ratelimit-reset`, within [0, cap]; None if not to be had.
+
+    `Date` is cut to whole seconds too, so the difference can be up to one second too long, never too short.
+    """
+    reset, date = _whole(headers.get("x-ratelimit-reset")), _epoch(headers.get("date"))
+    if reset is None or date is None:
+        return None
+    return min(PAUSE_CAP_S, max(0.0, reset - date))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, given as a number or as a date, within [0, cap]."""
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        at, date = _epoch(text), _epoch(headers.get("date"))
+        if at is None or date is None:
+            return None
+        seconds = at - date
+    return min(PAUSE_CAP_S, max(0.0, seconds)) if seconds == seconds else None
+
+
+def pause_after_429(headers: Mapping[str, str], *, in_a_row: int, draw: float) -> float:
+    """Return the seconds that the whole tenant waits after a 429, the `in_a_row`-th (1-based) without a success.
+
+    The server's word comes first: `Retry-After`, then `x-ratelimit-reset`. Where it says nothing, or keeps refusing
+    after the wait it asked for, the pause doubles. `draw` in [0, 1) adds jitter.
+    """
+    asked = retry_after(headers)
+    if asked is None:
+        asked = seconds_to_reset(headers)
+    grown = min(PAUSE_CAP_S, PAUSE_UNKNOWN_S * 2.0 ** min(in_a_row - 1, 16))
+    if asked is None:
+        wait = grown
+    elif in_a_row > 3:
+        wait = max(asked, grown / 4)
+    else:
+        wait = asked
+    return max(PAUSE_FLOOR_S, wait) * (1.0 + JITTER * draw)
+
+
+def _whole(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(float(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _epoch(text: str | None) -> float | None:
+    parsed = parsedate_tz(text) if text else None
+    try:
+        return None if parsed is None else float(mktime_tz(parsed))
+    except (ValueError, OverflowError):
+        return None

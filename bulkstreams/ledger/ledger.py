@@ -1,0 +1,299 @@
+"""The ledger as its one writing process sees it: the lease, the readings, and `ingest`, `claim`, `settle`.
+
+`claim` and `settle` are all that a sender needs. Every method that writes returns only when what it wrote is on disk.
+This module must never hold a record in memory for longer than a call, nor learn a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from uuid import uuid4
+
+import orjson
+from filelock import FileLock, Timeout
+
+from bulkstreams.core.lifecycle import step
+from bulkstreams.core.metrics import Tally
+from bulkstreams.errors import LedgerAddressError, LedgerHeldError, LedgerWriteError
+from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger import statements
+from bulkstreams.ledger.statements import Duplicate, Row
+from bulkstreams.ledger.writer import Writer
+from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
+
+DEFAULT_TENANT: Final = "default_address"
+
+
+class Ledger:
+    """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
+
+    def __init__(self, path: Path, lease: FileLock, writer: Writer) -> None:
+        self.path = path
+        self._lease = lease
+        self._writer = writer
+        self._tenants: dict[str, int] = {}
+        self.run_id = 0
+        self.run_name = ""
+        self.reading_id = 0
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open or create the ledger at `path` and take its lease.
+
+        Raises LedgerHeldError (a live process has it), LedgerFormatError (damaged, foreign, newer), LedgerWriteError.
+        """
+        lease = _take_lease(path)
+        try:
+            ledger_format.ensure(path)
+            return cls(path, lease, Writer(path))
+        except BaseException:
+            lease.release()
+            raise
+
+    def close(self) -> None:
+        """Finish what is queued, close the file, give the lease back."""
+        self._writer.close()
+        self._lease.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    # -- tenants and inputs -------------------------------------------------------------------------------------------
+
+    async def bind(self, default: str) -> None:
+        """Note `default`, the address of the tenant of lines that name none.
+
+        Raises LedgerAddressError where this ledger was made for other addresses: its records would be taken for done
+        at a tenant that never saw them.
+        """
+        await self._writer.do(lambda db: _check_address(db, self.path, default))
+
+    async def tenant(self, name: str, address: str) -> int:
+        """Return the ledger's id of a tenant; the first call of a name notes its address, later ones check it."""
+        known = self._tenants.get(name)
+        if known is None:
+            known = await self._writer.do(lambda db: _tenant(db, self.path, name, address))
+            self._tenants[name] = known
+        return known
+
+    async def input(self, path: str) -> int:
+        """Return the ledger's id of an input."""
+
+        def operation(db: sqlite3.Connection) -> int:
+            db.execute("INSERT INTO input (path) VALUES (?) ON CONFLICT DO NOTHING", (path,))
+            return int(db.execute("SELECT id FROM input WHERE path = ?", (path,)).fetchone()[0])
+
+        return await self._writer.do(operation)
+
+    # -- runs and readings --------------------------------------------------------------------------------------------
+
+    async def begin_run(self, now: float) -> None:
+        """Begin a run: what a process that died left in flight is in doubt from here on."""
+
+        def operation(db: sqlite3.Connection) -> int:
+            row = db.execute("SELECT ended_at FROM run ORDER BY id DESC LIMIT 1").fetchone()
+            if row is not None and row[0] is None:
+                doubtful = step(State.IN_FLIGHT, Event.RESUMED)
+                db.execute(
+                    """UPDATE record SET state = ?, attempts = attempts + 1, settled_at = ?,
+                              first_sent_at = coalesce(first_sent_at, intent_at)
+                        WHERE state = 'in_flight'""",
+                    (doubtful, now),
+                )
+            return int(
+                db.execute(
+                    "INSERT INTO run (name, pid, host, started_at) VALUES (?, ?, ?, ?) RETURNING id",
+                    (name, os.getpid(), socket.gethostname(), now),
+                ).fetchone()[0]
+            )
+
+        name = uuid4().hex[:12]
+        self.run_id = await self._writer.do(operation)
+        self.run_name = name
+
+    async def end_run(self, now: float, exit_code: int, stopped: Mapping[str, str]) -> None:
+        """Note that the run ended in order: whatever was claimed has been settled or released."""
+        text = orjson.dumps(dict(stopped)).decode() if stopped else None
+        await self._writer.do(
+            lambda db: (
+                db.execute(
+                    "UPDATE run SET ended_at = ?, exit_code = ?, stopped = ? WHERE id = ?",
+                    (now, exit_code, text, self.run_id),
+                ).rowcount
+            )
+        )
+
+    async def same_source(self, source: str) -> bool:
+        """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.
+
+        A reading that met an invalid line never counts as the same: such lines are checked again.
+        """
+
+        def operation(db: sqlite3.Connection) -> int | None:
+            row = db.execute("SELECT id, source, completed_at FROM reading ORDER BY id DESC LIMIT 1").fetchone()
+            if row is None or row[1] != source or row[2] is None:
+                return None
+            invalid = "SELECT 1 FROM record WHERE reading = ? AND state = 'invalid' LIMIT 1"
+            return None if db.execute(invalid, (row[0],)).fetchone() else int(row[0])
+
+        found = await self._writer.do(operation)
+        if found is not None:
+            await self._adopt_reading(found)
+        return found is not None
+
+    async def begin_reading(self, source: str, now: float) -> int:
+        """Begin a reading of the inputs and return its number, which each `Row` of it carries."""
+
+        def operation(db: sqlite3.Connection) -> int:
+            sql = "INSERT INTO reading (source, started_at) VALUES (?, ?) RETURNING id"
+            return int(db.execute(sql, (source, now)).fetchone()[0])
+
+        await self._adopt_reading(await self._writer.do(operation))
+        return self.reading_id
+
+    async def _adopt_reading(self, reading: int) -> None:
+        self.reading_id = reading
+        await self._writer.do(
+            lambda db: db.execute("UPDATE run SET reading = ? WHERE id = ?", (reading, self.run_id)).rowcount
+        )
+
+    async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
+        """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
+        return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+
+    async def end_reading(self, now: float, inputs: Sequence[int]) -> None:
+        """Note that the inputs were read to their ends, and forget keyless lines of earlier readings of them."""
+
+        def operation(db: sqlite3.Connection) -> None:
+            db.execute(
+                """DELETE FROM record WHERE key IS NULL AND reading < ?
+                      AND input IN (SELECT value FROM json_each(?))""",
+                (self.reading_id, orjson.dumps(list(inputs)).decode()),
+            )
+            db.execute("UPDATE reading SET completed_at = ? WHERE id = ?", (now, self.reading_id))
+
+        await self._writer.do(operation)
+
+    async def reopen(self, *, retry_failed: bool) -> dict[TenantName, tuple[int, int]]:
+        """Take the records of this reading back into play, and return (pending, in doubt) by tenant.
+
+        Exhausted and undone records always; refused ones and conflicts only if `retry_failed`, and never one for which
+        this ledger created a stream.
+        """
+
+        def operation(db: sqlite3.Connection) -> dict[TenantName, tuple[int, int]]:
+            counts = _counts(db, self.reading_id)
+            wanted = [
+                State.EXHAUSTED,
+                State.UNDONE,
+                *([State.REFUSED, State.CONFLICT] if retry_failed else []),
+            ]
+            for state in wanted:
+                if state in {state_ for _, state_ in counts}:
+                    asked = state in {State.REFUSED, State.CONFLICT}
+                    after = step(state, Event.RETRY_ASKED if asked else Event.RESUMED)
+                    db.execute(
+                        """UPDATE record SET state = ?, attempts = 0
+                            WHERE reading = ? AND state = ? AND anchor IS NULL""",
+                        (after, self.reading_id, state),
+                    )
+                    counts = _counts(db, self.reading_id)
+            names = {tenant for tenant, state in counts if tenant and state in {State.PENDING, State.IN_DOUBT}}
+            return {
+                name: (counts.get((name, State.PENDING), 0), counts.get((name, State.IN_DOUBT), 0)) for name in names
+            }
+
+        return await self._writer.do(operation)
+
+    # -- the hot path -------------------------------------------------------------------------------------------------
+
+    async def claim(self, tenant: TenantName, count: int, now: float) -> list[Claim]:
+        """Mark the next `count` pending records of a tenant as in flight and return them, once that is durable."""
+        id_, reading, run = self._tenants[tenant], self.reading_id, self.run_id
+        return await self._writer.do(
+            lambda db: statements.claim(db, id_, tenant, count, reading_id=reading, run=run, now=now)
+        )
+
+    async def settle(self, settlements: Sequence[Settlement], tally: Tally) -> None:
+        """Write what became of records, and what it took, durably."""
+
+        def operation(db: sqlite3.Connection) -> None:
+            statements.settle(db, settlements)
+            statements.add_to_run(db, self.run_id, tally)
+
+        await self._writer.do(operation)
+
+    async def doubts(self, tenant: TenantName, count: int) -> list[Doubt]:
+        """Return up to `count` records of the tenant that an earlier run left in doubt."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        return await self._writer.do(lambda db: statements.doubts(db, id_, tenant, reading, count))
+
+
+def _take_lease(path: Path) -> FileLock:
+    lease = FileLock(f"{path}.lock", timeout=0, mode=0o600)
+    try:
+        lease.acquire()
+    except Timeout:
+        raise LedgerHeldError(
+            f"the ledger {path} is held by a live process{_holder(path)}.",
+            hint="Wait for it to end, or stop it; then run the same command again. To look at it: "
+            f"bulkstreams status {path}",
+        ) from None
+    except OSError as error:
+        raise LedgerWriteError(
+            f"the ledger {path} cannot be used: {error.strerror or error}.",
+            hint="Check that its folder exists and can be written, or choose another with --ledger FILE.",
+        ) from None
+    return lease
+
+
+def _holder(path: Path) -> str:
+    with suppress(Exception):
+        db = ledger_format.connect(path, read_only=True)
+        try:
+            pid, host = db.execute("SELECT pid, host FROM run ORDER BY id DESC LIMIT 1").fetchone()
+        finally:
+            db.close()
+        return f" (process {pid} on {host})"
+    return ""
+
+
+def _check_address(db: sqlite3.Connection, path: Path, address: str) -> None:
+    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", (DEFAULT_TENANT, address))
+    known = db.execute("SELECT value FROM meta WHERE name = ?", (DEFAULT_TENANT,)).fetchone()[0]
+    if known != address:
+        raise _other_address(path, "the default tenant", known, address)
+
+
+def _tenant(db: sqlite3.Connection, path: Path, name: str, address: str) -> int:
+    db.execute("INSERT INTO tenant (name, address) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, address))
+    id_, known = db.execute("SELECT id, address FROM tenant WHERE name = ?", (name,)).fetchone()
+    if known != address:
+        raise _other_address(path, f"tenant {name}", known, address)
+    return int(id_)
+
+
+def _other_address(path: Path, who: str, known: str, address: str) -> LedgerAddressError:
+    return LedgerAddressError(
+        f"the ledger {path} was made for {who} at {known}, not at {address}.",
+        hint=f"Use another ledger for the other address (--ledger FILE), or go back to {known}.",
+    )
+
+
+def _counts(db: sqlite3.Connection, reading: int) -> dict[tuple[TenantName | None, State], int]:
+    rows = db.execute(
+        """SELECT name, state, n FROM (SELECT tenant, state, count(*) AS n FROM record WHERE reading = ?
+            GROUP BY tenant, state) AS c LEFT JOIN tenant ON tenant.id = c.tenant""",
+        (reading,),
+    ).fetchall()
+    return {(name, State(state)): n for name, state, n in rows}

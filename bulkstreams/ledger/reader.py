@@ -1,0 +1,200 @@
+"""The ledger as everybody else sees it: read-only, while a run goes on or after it.
+
+Every total that anyone is shown is computed here, from the file. This module must never write, and never hold more
+than a page of rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
+
+from bulkstreams.errors import LedgerFormatError
+from bulkstreams.ledger import format as ledger_format
+from bulkstreams.model import State
+
+RESULT_COLUMNS: Final = (
+    "file", "line", "key", "tenant", "name", "state", "remote_id", "attempts", "http_status", "error_code",
+    "message", "first_sent_at", "settled_at", "latency_ms", "recovered",
+)  # fmt: skip
+
+
+class Result(NamedTuple):
+    """One record as the ledger holds it; instants are epoch seconds, `offset` and `length` are bytes of the input."""
+
+    file: str
+    line: int
+    key: str | None
+    tenant: str | None
+    name: str | None
+    state: str
+    remote_id: str | None
+    attempts: int
+    http_status: int | None
+    error_code: str | None
+    message: str | None
+    first_sent_at: float | None
+    settled_at: float | None
+    latency_ms: float | None
+    recovered: int
+    id: int
+    offset: int
+    length: int
+    digest: bytes | None
+
+
+class Run(NamedTuple):
+    """One run as the ledger holds it; `ended_at` is None where it goes on or its process died."""
+
+    id: int
+    name: str
+    reading: int | None
+    pid: int
+    host: str
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    requests: int
+    retries: int
+    throttled: int
+    lookups: int
+    stopped: Mapping[str, str]
+
+
+class Failure(NamedTuple):
+    """Failures with one cause: how many, and the first of them."""
+
+    state: str
+    http_status: int | None
+    error_code: str | None
+    message: str | None
+    records: int
+    file: str
+    line: int
+    key: str | None
+
+
+class Totals(NamedTuple):
+    """Counts of the newest reading's records, by state, and of those that the newest run created and recovered."""
+
+    records: Mapping[State, int]
+    created: int
+    recovered: int
+
+    @property
+    def total(self) -> int:
+        """Return the number of records of the input."""
+        return sum(self.records.values())
+
+
+class LedgerReader:
+    """Read-only questions to the ledger at `path`; a context manager.
+
+    Raises LedgerFormatError where there is no ledger at `path`, or one that cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise LedgerFormatError(
+                f"there is no ledger {path}.",
+                hint="Name the file that `bulkstreams run` wrote: INPUT's stem + .ledger.db, in the folder it ran in.",
+            )
+        ledger_format.ensure(path)
+        self.path = path
+        self._db = ledger_format.connect(path, read_only=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._db.close()
+
+    def _ask(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise ledger_format.unusable(self.path, error) from None
+
+    def last_run(self) -> Run | None:
+        """Return the newest run, or None before the first."""
+        rows = self._ask(
+            """SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
+                      lookups, stopped FROM run ORDER BY id DESC LIMIT 1"""
+        )
+        if not rows:
+            return None
+        stopped = rows[0][-1]
+        return Run._make((*rows[0][:-1], orjson.loads(stopped) if stopped else {}))
+
+    def totals(self) -> Totals:
+        """Count the records of the newest reading."""
+        rows = self._ask(
+            """SELECT state, count(*), sum(state = 'created' AND run = :run),
+                      sum(state = 'created' AND run = :run AND recovered)
+                 FROM record WHERE reading = :reading GROUP BY state""",
+            {"run": self._newest("run"), "reading": self._newest("reading")},
+        )
+        return Totals(
+            records={State(state): count for state, count, *_ in rows},
+            created=sum(created or 0 for _, _, created, _ in rows),
+            recovered=sum(recovered or 0 for *_, recovered in rows),
+        )
+
+    def by_tenant(self) -> dict[str, dict[State, int]]:
+        """Count the records of the newest reading by tenant and state; lines without a tenant stand under ''."""
+        counts: dict[str, dict[State, int]] = {}
+        for tenant, state, count in self._ask(
+            """SELECT coalesce(name, ''), state, n FROM (SELECT tenant, state, count(*) AS n FROM record
+                WHERE reading = ? GROUP BY tenant, state) AS c LEFT JOIN tenant ON tenant.id = c.tenant
+                ORDER BY name, state""",
+            (self._newest("reading"),),
+        ):
+            counts.setdefault(tenant, {})[State(state)] = count
+        return counts
+
+    def addresses(self) -> dict[str, str]:
+        """Return where each tenant of this ledger is."""
+        return {name: address for name, address in self._ask("SELECT name, address FROM tenant ORDER BY name")}
+
+    def failures(self, most: int = 20) -> list[Failure]:
+        """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
+        rows = self._ask(
+            """SELECT state, http_status, error_code, message, count(*), file, min(line), key FROM results
+                WHERE reading = ? AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
+                GROUP BY state, http_status, error_code, message ORDER BY count(*) DESC, min(line) LIMIT ?""",
+            (self._newest("reading"), most),
+        )
+        return [Failure(*row) for row in rows]
+
+    def results(self, states: Iterable[State] = (), *, page: int = 1000) -> Iterator[Result]:
+        """Yield the records of the newest reading in the order of the input, those in `states` if any are named."""
+        wanted = orjson.dumps([str(state) for state in states]).decode()
+        columns = ", ".join(Result._fields)
+        after = 0
+        reading = self._newest("reading")
+        while rows := self._ask(
+            f"""SELECT {columns} FROM results WHERE reading = ? AND id > ?
+                  AND (? = '[]' OR state IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?""",  # noqa: S608
+            (reading, after, wanted, wanted, page),
+        ):
+            yield from map(Result._make, rows)
+            after = rows[-1][Result._fields.index("id")]
+
+    def by_id(self, ids: Sequence[int]) -> list[Result]:
+        """Return the records of these ids."""
+        columns = ", ".join(Result._fields)
+        return [
+            Result._make(row)
+            for row in self._ask(
+                f"SELECT {columns} FROM results WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608
+                (orjson.dumps(ids).decode(),),
+            )
+        ]
+
+    def _newest(self, table: str) -> int:
+        return int(self._ask(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])  # noqa: S608

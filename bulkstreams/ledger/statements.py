@@ -1,0 +1,240 @@
+"""The statements of the hot path: each handles a whole batch in a single step of SQLite.
+
+They are plain functions of a connection, run by `writer` in its thread, inside its transaction. The rules of what may
+follow what are `core.lifecycle`'s; the fast paths below cover only what that table calls "nothing new".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import orjson
+
+from bulkstreams.core.lifecycle import Anchor, reading, step
+from bulkstreams.core.matching import differing
+from bulkstreams.core.metrics import Tally
+from bulkstreams.model import Claim, Doubt, Key, Settlement, State, TenantName
+
+MAX_VARIABLES: Final = 30_000  # SQLite's default limit is 32,766 to a statement
+
+
+class Row(NamedTuple):
+    """One line of the input as `ingest` takes it: the columns of `record` in the order of `_INGEST`.
+
+    `tenant` is the id that `Ledger.tenant` gave; a line too broken to have a key has neither.
+    """
+
+    tenant: int | None
+    key: str | None
+    name: str | None
+    input: int
+    line: int
+    offset: int
+    length: int
+    reading: int
+    state: str
+    digest: bytes | None
+    error_code: str | None = None
+    message: str | None = None
+    duplicate_of: int | None = None
+
+
+class Duplicate(NamedTuple):
+    """A second line with the same key: where it stands, and where the first does (input id, line)."""
+
+    row: Row
+    first: tuple[int, int]
+
+
+BATCH: Final = MAX_VARIABLES // len(Row._fields)
+"""The most rows that one `ingest` takes."""
+
+
+@lru_cache(maxsize=8)
+def _ingest_sql(rows: int) -> str:
+    columns = ", ".join(Row._fields)
+    one = f"({', '.join('?' * len(Row._fields))})"
+    # The same line, read again: only where it stands can have changed. All else goes the slow way, through the table.
+    return f"""
+        INSERT INTO record ({columns}) VALUES {", ".join([one] * rows)}
+        ON CONFLICT (tenant, key) DO UPDATE SET
+            input = excluded.input, line = excluded.line, offset = excluded.offset, length = excluded.length,
+            reading = excluded.reading
+        WHERE record.reading < excluded.reading AND record.digest IS excluded.digest
+          AND record.state NOT IN ('invalid', 'conflict') AND excluded.state = 'pending'"""  # noqa: S608
+
+
+def ingest(db: sqlite3.Connection, rows: Sequence[Row]) -> list[Duplicate]:
+    """Add the records that are new, note where the known ones stand now, and return the lines that are duplicates."""
+    flat = [value for row in rows for value in row]
+    done = db.execute(_ingest_sql(len(rows)), flat).rowcount
+    if done == len(rows):
+        return []
+    return [duplicate for row in rows if row.key is not None and (duplicate := _reconsider(db, row))]
+
+
+_KNOWN: Final = """
+    SELECT id, input, line, reading, state, digest, anchor, coalesce(anchor_digest, digest)
+      FROM record WHERE tenant = ? AND key = ?"""
+
+
+def _reconsider(db: sqlite3.Connection, row: Row) -> Duplicate | None:
+    """Settle one line that the fast path passed over: a duplicate, or a known record whose line changed."""
+    id_, input_, line, read, *known = db.execute(_KNOWN, (row.tenant, row.key)).fetchone()
+    if read == row.reading:
+        if (input_, line) == (row.input, row.line):
+            return None
+        return _add_duplicate(db, row, id_, (input_, line))
+    _move(db, row, id_, *known)
+    return None
+
+
+def _add_duplicate(db: sqlite3.Connection, row: Row, first: int, at: tuple[int, int]) -> Duplicate | None:
+    columns = ", ".join(Row._fields)
+    marks = ", ".join("?" * len(Row._fields))
+    path = db.execute("SELECT path FROM input WHERE id = ?", (at[0],)).fetchone()[0]
+    invalid = row.state == State.INVALID
+    again = row._replace(
+        key=None,
+        state=row.state if invalid else State.DUPLICATE.value,
+        message=row.message if invalid else f"the same key as {path}:{at[1]}",
+        duplicate_of=first,
+    )
+    db.execute(f"INSERT INTO record ({columns}) VALUES ({marks})", again)  # noqa: S608
+    return None if invalid else Duplicate(row, at)
+
+
+def _move(
+    db: sqlite3.Connection, row: Row, id_: int, state: str, digest: bytes, anchor: str | None, anchored: bytes
+) -> None:
+    """Take a known record through the table: its line reads differently from the last time, or may again be valid."""
+    valid = row.state != State.INVALID
+    now = State(state)
+    event = reading(
+        now,
+        _anchor(anchor),
+        valid=valid,
+        same_as_anchor=row.digest == anchored,
+        same=row.digest == digest,
+    )
+    after = now if event is None else step(now, event)
+    message = _difference(anchored, row.digest, anchor) if after is State.CONFLICT and anchor else row.message
+    fresh = after is State.PENDING and now is not State.PENDING
+    keeps = after is now and after is not State.INVALID
+    db.execute(  # what is put into the text below is fixed text, never a value
+        f"""UPDATE record SET input = :input, line = :line, offset = :offset, length = :length, reading = :reading,
+              state = :after, digest = coalesce(:digest, digest),
+              name = CASE WHEN :digest IS NULL THEN coalesce(:name, name) ELSE :name END,
+              anchor_digest = CASE WHEN anchor IS NULL AND state <> 'in_doubt' THEN NULL
+                                   ELSE coalesce(anchor_digest, digest) END
+              {"" if keeps else ", error_code = :error_code, message = :message"}
+              {", attempts = 0, http_status = NULL" if fresh else ""}
+            WHERE id = :id""",  # noqa: S608
+        {**row._asdict(), "after": after.value, "id": id_, "message": message},
+    )
+
+
+def _anchor(text: str | None) -> Anchor:
+    if text == State.CREATED:
+        return State.CREATED
+    return State.EXISTS if text == State.EXISTS else None
+
+
+def _difference(anchored: bytes, digest: bytes | None, anchor: str) -> str:
+    parts = differing(anchored, digest or b"")
+    stands = "was created" if anchor == State.CREATED else "was found at the tenant"
+    return f"the line changed after its stream {stands}: {', '.join(parts)} differ; nothing was sent"
+
+
+_CLAIMABLE: Final = """
+    SELECT json_group_array(json_array(id, key, name, input, line, offset, length, hex(digest), attempts,
+                                       first_sent_at))
+      FROM (SELECT * FROM record
+             WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
+
+_CLAIM: Final = """
+    UPDATE record SET state = 'in_flight', intent_at = ?, run = ?
+     WHERE tenant = ? AND state = 'pending' AND reading = ? AND id BETWEEN ? AND ?"""
+
+
+def claim(
+    db: sqlite3.Connection,
+    tenant: int,
+    name: TenantName,
+    count: int,
+    *,
+    reading_id: int,
+    run: int,
+    now: float,
+) -> list[Claim]:
+    """Mark the tenant's next `count` pending records as in flight, and return them."""
+    found = orjson.loads(db.execute(_CLAIMABLE, (tenant, reading_id, count)).fetchone()[0])
+    if not found:
+        return []
+    db.execute(_CLAIM, (now, run, tenant, reading_id, found[0][0], found[-1][0]))
+    return [
+        Claim(id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest), attempts, first)
+        for id_, key, stream, input_, line, offset, length, digest, attempts, first in found
+    ]
+
+
+_SETTLED: Final = len(Settlement._fields)
+
+
+@lru_cache(maxsize=16)
+def _settle_sql(rows: int) -> str:
+    one = f"({', '.join('?' * _SETTLED)})"
+    return f"""
+        WITH v ({", ".join(Settlement._fields)}) AS (VALUES {", ".join([one] * rows)})
+        UPDATE record SET
+            state = v.state, attempts = v.attempts, remote_id = coalesce(v.remote_id, record.remote_id),
+            http_status = v.http_status, error_code = v.error_code, message = v.message,
+            first_sent_at = coalesce(record.first_sent_at, v.first_sent_at), settled_at = v.settled_at,
+            latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor,
+            anchor_digest = CASE WHEN record.state = 'in_doubt' AND v.state <> 'pending' THEN record.anchor_digest END
+          FROM v WHERE record.id = v.id"""  # noqa: S608
+
+
+_CHUNKS: Final = (1024, 256, 64, 16, 4, 1)
+"""Sizes of statement that are kept compiled; a batch is cut into these."""
+
+
+def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
+    """Write what became of records."""
+    start = 0
+    for size in _CHUNKS:
+        while len(settlements) - start >= size:
+            part = settlements[start : start + size]
+            db.execute(_settle_sql(size), [value for one in part for value in one])
+            start += size
+
+
+def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:
+    """Add what was counted since the last time to the run's own row."""
+    db.execute(
+        """UPDATE run SET requests = requests + ?, retries = retries + ?, throttled = throttled + ?,
+                          lookups = lookups + ? WHERE id = ?""",
+        (tally.requests, tally.retries, tally.throttled, tally.lookups, run),
+    )
+
+
+_DOUBTS: Final = """
+    SELECT json_group_array(json_array(id, key, name, input, line, hex(coalesce(anchor_digest, digest)), hex(digest),
+                                       attempts, first_sent_at, intent_at, settled_at, http_status = 409))
+      FROM (SELECT * FROM record
+             WHERE tenant = ? AND state = 'in_doubt' AND reading = ? ORDER BY id LIMIT ?)"""
+
+
+def doubts(db: sqlite3.Connection, tenant: int, name: TenantName, reading_id: int, count: int) -> list[Doubt]:
+    """Return up to `count` records of the tenant that an earlier run left in doubt."""
+    return [
+        Doubt(
+            id_, name, Key(key), stream, input_, line, bytes.fromhex(sent), bytes.fromhex(current), attempts, first,
+            intent_at or 0.0, lost_at or intent_at or 0.0, bool(taken),
+        )
+        for id_, key, stream, input_, line, sent, current, attempts, first, intent_at, lost_at, taken
+        in orjson.loads(db.execute(_DOUBTS, (tenant, reading_id, count)).fetchone()[0])
+    ]  # fmt: skip
