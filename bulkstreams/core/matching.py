@@ -8,11 +8,12 @@ This module must never see a socket, nor let a secret value into a digest.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from bulkstreams.model import SECRET_FIELDS
+from bulkstreams.model import SECRET_FIELDS, Doubt, Event
 
 PARTS: Final = ("name", "subscriptions", "destination", "status")
 _WIDTH: Final = 8  # bytes a part: 2**-64 that an edit goes unnoticed
@@ -57,3 +58,55 @@ def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
         return {k: _without_secrets(v) for k, v in value.items() if k not in _SHOWN_ONLY}
     return value
+
+
+CLOCK_MARGIN_S: Final = 2.0
+"""How much older than its intent a stream may look and still be ours: `Date` and `created_at` are rounded apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none."""
+
+    id: str
+    name: str | None
+    digest: bytes
+    created_at: float | None
+    updated_at: float | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a look-up says of a doubt; `stream` is the one that was found, `differs` the parts in which it differs."""
+
+    event: Event
+    stream: Stream | None = None
+    differs: tuple[str, ...] = ()
+
+
+def judge(doubt: Doubt, found: Sequence[Stream], *, mature: bool, server_ahead_s: float) -> Judgement | None:
+    """Say what became of a doubtful record, given the streams that a complete look-up found under its name.
+
+    For a record without a name, `found` are the nameless streams with its digest. `mature` says that the look-up began
+    long enough after the attempt ended for absence to prove anything; where it did not and nothing was found, the
+    answer is None: look again. `server_ahead_s` is the server's clock minus ours.
+    """
+    equal = [stream for stream in found if stream.digest == doubt.digest]
+    if equal:
+        # Of several, the newest: only one made after our intent can be ours.
+        stream = max(equal, key=lambda one: one.created_at or 0.0)
+        ours = _may_be_ours(doubt, stream, server_ahead_s)
+        return Judgement(Event.FOUND_OURS if ours else Event.FOUND_EQUAL, stream)
+    if found:
+        return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))
+    return Judgement(Event.ABSENT) if mature or doubt.name_taken else None
+
+
+def _may_be_ours(doubt: Doubt, stream: Stream, server_ahead_s: float) -> bool:
+    if doubt.name_taken and doubt.attempts <= 1:
+        return False  # the one attempt that was ever made was answered, with a no
+    if stream.created_at is None:
+        return True
+    first = doubt.first_sent_at if doubt.first_sent_at is not None else doubt.intent_at
+    return stream.created_at >= first + server_ahead_s - CLOCK_MARGIN_S

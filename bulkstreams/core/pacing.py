@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
 from typing import Final
 
 PAUSE_FLOOR_S: Final = 0.25
@@ -106,9 +107,55 @@ def _whole(text: str | None) -> int | None:
         return None
 
 
+@lru_cache(maxsize=64)  # the same second's `Date` comes with every reply of that second
 def _epoch(text: str | None) -> float | None:
     parsed = parsedate_tz(text) if text else None
     try:
         return None if parsed is None else float(mktime_tz(parsed))
     except (ValueError, OverflowError):
         return None
+
+
+@dataclass(slots=True)
+class Window:
+    """What of the server's budget is left to take, as the newest reply tells it.
+
+    Until a first reply came, and after a 429, one request goes alone: it shows what there is. After that as many may
+    go as the newest reply left, less those that it could not have counted yet; when nothing is left, all wait until
+    more tokens come, and one request goes alone again to see how many. `reserve` is the share of the bucket, in
+    [0, 1), that is left to the tenant's other clients.
+    """
+
+    reserve: float = 0.0
+    _known: bool = False
+    _credit: int | None = None
+    _more_at: float = 0.0
+
+    def wait(self, in_flight: int, now: float) -> float:
+        """Return the seconds to wait before one more request may go beside `in_flight` others; 0: it may go now."""
+        if self._known and (self._credit is None or self._credit > 0):
+            return 0.0
+        if in_flight > 0:
+            return PAUSE_CAP_S  # their replies will tell
+        return max(0.0, self._more_at - now)
+
+    def take(self) -> None:
+        """Note that a request goes."""
+        if self._credit is not None and self._credit > 0:
+            self._credit -= 1
+
+    def replied(self, headers: Mapping[str, str], in_flight: int, now: float) -> None:
+        """Take note of a reply that arrived `now`, while `in_flight` other requests had no answer yet."""
+        budget = read_budget(headers)
+        self._known = True
+        if budget is None:
+            self._credit = None
+            return
+        kept = 0 if budget.limit is None else int(budget.limit * self.reserve)
+        self._credit = max(0, budget.remaining - kept - in_flight)
+        # A whole-second reset is often past already when it arrives; without the floor it would not be a wait at all.
+        self._more_at = now + max(budget.more_in_s, PAUSE_FLOOR_S)
+
+    def throttled(self) -> None:
+        """Begin gently again."""
+        self._known, self._credit = False, None

@@ -1,0 +1,116 @@
+"""One request to a tenant's Management API → a reply, or a failure that says whether it may have been applied.
+
+aiohttp's exceptions are translated here, once. This module must never retry, pace, follow a redirect, or send a token
+to another host than its tenant's; and it must never put a request's body or headers into what it says of a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from time import perf_counter
+from typing import Final
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from bulkstreams.model import Failure, Reply
+
+PAGE_SIZE: Final = 50
+"""Streams asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
+
+CONNECT_TIMEOUT_S: Final = 10.0
+MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
+"""More than any page of the list can be; a longer reply is unusable, and is not read to its end."""
+
+USER_AGENT: Final = "bulkstreams"
+
+NOT_SENT: Final = (
+    aiohttp.ClientConnectorError,  # name resolution, refused connection, TLS handshake, certificate, proxy
+    aiohttp.ClientSSLError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ConnectionTimeoutError,  # no connection within the time for one
+    aiohttp.InvalidURL,
+)
+"""Failures that aiohttp raises before a connection exists, so before any byte of the request can be written."""
+
+
+def new_session(concurrency: int) -> aiohttp.ClientSession:
+    """Make the session of one tenant host: a pool of `concurrency` connections, TLS verified, no cookies.
+
+    It takes no proxy or netrc from the environment, and reads replies no further than `MAX_REPLY_BYTES`.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=concurrency, limit_per_host=concurrency, ttl_dns_cache=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        raise_for_status=False,
+    )
+
+
+class Client:
+    """The Management API of one tenant at `base_url` (`scheme://host[:port][/prefix]`), through `session`."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, timeout_s: float) -> None:
+        self._session = session
+        self._streams = URL(f"{base_url}/api/v2/event-streams")
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), ceil_threshold=60.0
+        )
+        self._timeout_s = timeout_s
+        self._token = ""
+        self._headers: CIMultiDict[str] = CIMultiDict()
+
+    async def create(self, body: bytes, token: str) -> Reply | Failure:
+        """POST one event stream; `body` is its JSON."""
+        return await self._send("POST", self._streams, token, body)
+
+    async def page(self, cursor: str | None, token: str) -> Reply | Failure:
+        """GET one page of the tenant's streams, from `cursor` (the `next` of the page before) on."""
+        query = {"take": str(PAGE_SIZE)} if cursor is None else {"take": str(PAGE_SIZE), "from": cursor}
+        return await self._send("GET", self._streams.with_query(query), token, None)
+
+    async def _send(self, method: str, url: URL, token: str, body: bytes | None) -> Reply | Failure:
+        if token != self._token:
+            self._token = token
+            self._headers = CIMultiDict({"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+        began = perf_counter()
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._session.request(
+                method, url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
+            )
+            length = response.content_length
+            if length is not None and length > MAX_REPLY_BYTES:
+                response.close()
+                return Failure(f"a reply of {length} bytes", True, perf_counter() - began)
+            data = await response.read()
+        except NOT_SENT as error:
+            return Failure(self._describe(error), False, perf_counter() - began)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
+            if response is not None:
+                response.close()
+            return Failure(self._describe(error), True, perf_counter() - began)
+        return Reply(response.status, response.headers, data, perf_counter() - began)
+
+    def _describe(self, error: BaseException) -> str:
+        """Say in a few words what went wrong: our own words where the cause is known, never a request's content."""
+        host = self._streams.host
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"no connection to {host} within {min(CONNECT_TIMEOUT_S, self._timeout_s):g} s"
+        if isinstance(error, asyncio.TimeoutError):
+            return f"no answer within {self._timeout_s:g} s"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return f"the certificate of {host} cannot be trusted"
+        if isinstance(error, aiohttp.ClientConnectorSSLError | aiohttp.ClientSSLError | ssl.SSLError):
+            return f"no TLS connection to {host}"
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return f"the name {host} cannot be resolved"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"no connection to {host} ({error.os_error.strerror or 'refused'})"
+        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+            return "the connection was lost before an answer came"
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return "the answer broke off"
+        return f"no usable answer ({type(error).__name__})"

@@ -1,0 +1,262 @@
+"""A run: the ledger brought up to date with the inputs, then one lane for each tenant that has something to do.
+
+This module must never decide what becomes of a record (the lanes' and the core's work), print, or read a flag.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import anyio
+
+from bulkstreams.client import Client, new_session
+from bulkstreams.core.lifecycle import FAILED
+from bulkstreams.core.pacing import Ceiling, Window
+from bulkstreams.core.references import Reference
+from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
+from bulkstreams.engine.reading import Reading, Tenants, Watcher
+from bulkstreams.engine.recorder import Recorder
+from bulkstreams.errors import InputChangedError
+from bulkstreams.ledger import Ledger
+from bulkstreams.limiter import Limiter
+from bulkstreams.model import Claim, Prepared, Settlement, TenantName
+from bulkstreams.schema import Rules, prepare
+from bulkstreams.source import Input
+
+GRACE_S: Final = 10.0
+"""Seconds that attempts under way are given to end once a run is asked to stop."""
+
+RATE_SAMPLE: Final = 20
+"""The least number of settled records from which a failure rate is worth acting on."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    @staticmethod
+    def monotonic() -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    @staticmethod
+    def wall() -> float:
+        """Return seconds since 1970, UTC."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanePlan:
+    """How one tenant is to be treated; `ceiling.rate` None: only the server limits it, `obey_budget` False: only 429."""
+
+    base_url: str
+    ceiling: Ceiling
+    obey_budget: bool
+    reserve: float
+    concurrency: int
+
+
+class Connector(Protocol):
+    """How the engine learns of the tenants that it meets in the ledger."""
+
+    def plan(self, tenant: TenantName) -> LanePlan:
+        """Return how to treat a tenant."""
+
+    def credential(self, tenant: TenantName, session: object) -> Credential:
+        """Return where its tokens come from; `session` is the tenant's own HTTP session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a run ends before its work does; None: no such limit. Failures and records are counted over this run."""
+
+    deadline_s: float | None = None
+    max_failures: int | None = None
+    max_failure_rate: float | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a run is about."""
+
+    inputs: Sequence[Input]
+    rules: Rules
+    tenants: Tenants
+    unresolvable: Callable[[Reference], str | None]
+    resolve: Callable[[Reference], str]
+    mask: Callable[[str, tuple[str, ...]], str]
+    connector: Connector
+    watcher: Watcher
+    listener: Callable[[Sequence[Settlement]], None]
+    limits: Limits = field(default_factory=Limits)
+    retries: int = 5
+    timeout_s: float = 30.0
+    settle_s: float = 2.0
+    retry_failed: bool = False
+
+
+class Engine:
+    """Provisions what a job's inputs name and the ledger does not show as settled."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        job: Job,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.job = job
+        self.lanes: dict[TenantName, Lane] = {}
+        self.stopped: str | None = None
+        self._ledger = ledger
+        self._clock: Clock = clock or SystemClock()
+        self._draw = draw
+        self._recorder = Recorder(ledger, self._recorded)
+        self._files: Mapping[int, Input] = {}
+        self._left = job.limits.limit
+        self._settled = 0
+        self._failed = 0
+        self._cut = anyio.CancelScope()
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Return the tenants whose lanes were stopped, and why."""
+        return {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
+
+    @property
+    def limit_reached(self) -> bool:
+        """Return whether the run took as many records as it was allowed."""
+        return self._left == 0
+
+    async def read(self) -> bool:
+        """Bring the ledger up to date with the inputs; return False where they had not changed."""
+        job = self.job
+        reading = Reading(
+            inputs=job.inputs, ledger=self._ledger, rules=job.rules, tenants=job.tenants,
+            unresolvable=job.unresolvable, watcher=job.watcher, clock=self._clock.wall,
+        )  # fmt: skip
+        try:
+            return await reading.run()
+        finally:
+            self._files = reading.files
+
+    async def provision(self) -> None:
+        """Create what is pending, clear what is in doubt. `read` comes first.
+
+        Raises InputChangedError, and the ledger's errors; a tenant's own trouble stops its lane alone (`reasons`).
+        """
+        todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
+        async with AsyncExitStack() as sessions, anyio.create_task_group() as outer:
+            outer.start_soon(self._recorder.run)
+            try:
+                with self._cut:
+                    await self._run_lanes(todo, sessions)
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S):
+                    await self._recorder.flush()
+                self._recorder.close()
+
+    async def _run_lanes(self, todo: Mapping[TenantName, tuple[int, int]], sessions: AsyncExitStack) -> None:
+        async with anyio.create_task_group() as group:
+            if self.job.limits.deadline_s is not None:
+                group.start_soon(self._watch_deadline, self.job.limits.deadline_s)
+            async with anyio.create_task_group() as lanes:
+                for tenant, (_, in_doubt) in todo.items():
+                    lane = await self._open_lane(tenant, sessions)
+                    self.lanes[tenant] = lane
+                    if self.stopped is not None:
+                        lane.stop(self.stopped)
+                    lanes.start_soon(self._run_lane, lane, in_doubt > 0)
+            group.cancel_scope.cancel()
+
+    async def _run_lane(self, lane: Lane, in_doubt: bool) -> None:
+        await lane.run(in_doubt=in_doubt)
+
+    async def _open_lane(self, tenant: TenantName, sessions: AsyncExitStack) -> Lane:
+        job = self.job
+        plan = job.connector.plan(tenant)
+        session = await sessions.enter_async_context(new_session(plan.concurrency))
+        window = Window(reserve=plan.reserve) if plan.obey_budget else None
+        return Lane(
+            tenant,
+            Client(session, plan.base_url, job.timeout_s),
+            job.connector.credential(tenant, session),
+            Limiter(plan.ceiling, window, self._clock.monotonic),
+            window,
+            LaneSettings(concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s),
+            Tools(
+                ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
+                check_inputs=self._check_inputs, mask=job.mask, allow=self._allow, clock=self._clock, draw=self._draw,
+            ),
+        )  # fmt: skip
+
+    # -- stopping -----------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Drain: nothing new starts, attempts under way end in order, unsent claims become pending again."""
+        if self.stopped is None:
+            self.stopped = reason
+            for lane in self.lanes.values():
+                lane.stop(reason)
+            self._cut.deadline = anyio.current_time() + GRACE_S
+
+    def abandon(self) -> None:
+        """Leave at once: attempts under way are cut off, and a later run looks them up."""
+        self.stop("interrupted")
+        self._cut.cancel()
+
+    async def _watch_deadline(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self.stop(f"the deadline of {seconds:g} s has passed")
+
+    def _recorded(self, batch: Sequence[Settlement]) -> None:
+        """Count what is durable against the stop rules, and pass it on."""
+        limits = self.job.limits
+        self._settled += len(batch)
+        self._failed += sum(one.state in FAILED for one in batch)
+        if limits.max_failures is not None and self._failed >= max(1, limits.max_failures):
+            self.stop(f"{self._failed} records have failed (--max-failures {limits.max_failures})")
+        elif (
+            limits.max_failure_rate is not None
+            and self._settled >= RATE_SAMPLE
+            and self._failed > limits.max_failure_rate * self._settled
+        ):
+            self.stop(
+                f"{self._failed} of {self._settled} records have failed "
+                f"(--max-failure-rate {limits.max_failure_rate:.0%})"
+            )
+        self.job.listener(batch)
+
+    # -- what the lanes share -----------------------------------------------------------------------------------------
+
+    def _allow(self, wanted: int) -> int:
+        """Take `wanted` records off what the run may still take, and return how many it may; a negative gives back."""
+        if self._left is None:
+            return wanted
+        granted = min(wanted, self._left)
+        self._left -= granted
+        return granted
+
+    def _prepare(self, claim: Claim) -> Prepared:
+        """Read a claim's line again, and make sure that it is the line that was read before."""
+        one = self._files[claim.input]
+        prepared = prepare(one.read_at(claim.offset, claim.length), self.job.resolve)
+        if prepared is None or prepared.digest != claim.digest:
+            raise InputChangedError(
+                f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",
+                hint="Run the same command again: it reads the input anew and resumes.",
+            )
+        return prepared
+
+    def _check_inputs(self) -> None:
+        for one in self._files.values():
+            if not one.unchanged():
+                raise InputChangedError(
+                    f"{one.name} was changed while it was being provisioned; nothing of the change was sent.",
+                    hint="Run the same command again: it reads the input anew and resumes.",
+                )

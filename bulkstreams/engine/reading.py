@@ -1,0 +1,149 @@
+"""From the inputs' lines to the ledger's records: read, validate, key, ingest, in constant memory.
+
+This module must never send anything, nor keep a line longer than its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import anyio
+import orjson
+
+from bulkstreams.core.references import Reference
+from bulkstreams.ledger import Duplicate, Ledger, Row
+from bulkstreams.model import Invalid, Line, Problem, Record, State
+from bulkstreams.schema import RULES_VERSION, Rules, read_line
+from bulkstreams.source import MAX_LINE, Input
+
+BATCH_LINES: Final = 1000
+
+
+class Tenants(Protocol):
+    """What a line's `tenant` means."""
+
+    def locate(self, tenant: str | None) -> tuple[str, str] | Problem:
+        """Return the tenant's name and address, or what is wrong with the text."""
+
+
+class Watcher(Protocol):
+    """Who wants to know what a reading finds, as it finds it."""
+
+    def lines_read(self, count: int) -> None:
+        """`count` more lines were read and are in the ledger."""
+
+    def invalid(self, file: str, line: int, problems: Sequence[Problem]) -> None:
+        """A line cannot be used."""
+
+    def duplicate(self, file: str, line: int, key: str | None, first_file: str, first_line: int) -> None:
+        """A line has the key of an earlier one."""
+
+    def noted(self, file: str, line: int, notes: Sequence[Problem]) -> None:
+        """A line can be used, but something in it was passed over."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """One pass over the inputs. `files` tells, afterwards, which ledger id stands for which input."""
+
+    inputs: Sequence[Input]
+    ledger: Ledger
+    rules: Rules
+    tenants: Tenants
+    unresolvable: Callable[[Reference], str | None]
+    watcher: Watcher
+    clock: Callable[[], float]
+    files: dict[int, Input] = field(default_factory=dict)
+    _ids: dict[str | None, int | Problem] = field(default_factory=dict)
+
+    async def run(self) -> bool:
+        """Bring the ledger up to date with the inputs; return whether they had to be read (False: nothing changed)."""
+        for one in self.inputs:
+            self.files[await self.ledger.input(one.name)] = one
+        source = self._source()
+        if source is not None and await self.ledger.same_source(source):
+            return False
+        await self.ledger.begin_reading(source or "", self.clock())
+        for id_, one in self.files.items():
+            await self._read(id_, one)
+        await self.ledger.end_reading(self.clock(), list(self.files))
+        return True
+
+    def _source(self) -> str | None:
+        """Describe all that the outcome of a reading depends on; None where an input cannot be told from a changed one."""
+        prints = [(one.name, one.fingerprint()) for one in self.inputs]
+        if any(mark is None for _, mark in prints):
+            return None
+        rules = [RULES_VERSION, self.rules.allow_unknown_events]
+        located = self.tenants.locate(None)
+        default = list(located) if isinstance(located, tuple) else None
+        return orjson.dumps({"inputs": prints, "rules": rules, "default": default}).decode()
+
+    async def _read(self, id_: int, one: Input) -> None:
+        rows: list[Row] = []
+        for lines in one.batches():
+            for line in lines:
+                rows.append(await self._row(id_, one, line))
+                if len(rows) == BATCH_LINES:
+                    await self._ingest(rows)
+                    rows = []
+            # Reading is work without a pause: let the progress view and the signals have their turn.
+            await anyio.sleep(0)
+        await self._ingest(rows)
+
+    async def _row(self, id_: int, one: Input, line: Line) -> Row:
+        number, offset, length, data = line
+        found = _TOO_LONG if data is None else read_line(data, self.rules, self.unresolvable)
+        tenant = self._ids.get(found.tenant)
+        if tenant is None and not (isinstance(found, Invalid) and found.key is None):
+            tenant = await self._tenant(found.tenant)
+        if isinstance(found, Record) and isinstance(tenant, int):
+            if found.notes:
+                self.watcher.noted(one.name, number, found.notes)
+            return Row(
+                tenant, found.key, found.name, id_, number, offset, length, self.ledger.reading_id,
+                State.PENDING.value, found.digest,
+            )  # fmt: skip
+        problems = found.problems if isinstance(found, Invalid) else ()
+        if isinstance(tenant, Problem):
+            problems = (tenant, *problems)
+        self.watcher.invalid(one.name, number, problems)
+        known = isinstance(tenant, int) and found.key is not None
+        return Row(
+            tenant if known and isinstance(tenant, int) else None,
+            found.key if known else None,
+            found.name,
+            id_,
+            number,
+            offset,
+            length,
+            self.ledger.reading_id,
+            State.INVALID.value,
+            None,
+            "invalid",
+            "; ".join(map(str, problems)),
+        )
+
+    async def _tenant(self, text: str | None) -> int | Problem:
+        located = self.tenants.locate(text)
+        id_ = located if isinstance(located, Problem) else await self.ledger.tenant(*located)
+        self._ids[text] = id_
+        return id_
+
+    async def _ingest(self, rows: list[Row]) -> None:
+        for duplicate in await self.ledger.ingest(rows):
+            self._tell(duplicate)
+        self.watcher.lines_read(len(rows))
+
+    def _tell(self, duplicate: Duplicate) -> None:
+        row, (first_input, first_line) = duplicate
+        self.watcher.duplicate(
+            self.files[row.input].name, row.line, row.key, self.files[first_input].name, first_line
+        )
+
+
+_TOO_LONG: Final = Invalid(
+    problems=(Problem(path="", message=f"the line is longer than {MAX_LINE:,} bytes, the most that the API takes"),)
+)

@@ -1,0 +1,212 @@
+"""Doubt, and the one thing that clears it: a look-up of the tenant. One paged listing serves every doubt of a lane.
+
+Absence counts only where the listing began a settle time after the attempt ended, since a request whose connection
+died may still be at work on the server. This module must never send a create, nor judge a stream itself
+(`core.matching.judge` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from bulkstreams.core.matching import Judgement, Stream, judge
+from bulkstreams.core.retry import backoff, used_up
+from bulkstreams.errors import CredentialsError
+from bulkstreams.model import Doubt, Event, Failure, Reply
+from bulkstreams.schema import Page, read_error, read_page
+
+if TYPE_CHECKING:
+    from bulkstreams.engine.lane import Lane
+
+MOST_DOUBTS: Final = 10_000
+"""The doubts of one tenant that are held at once; more than these stop the claiming of new records."""
+
+LOOKUP_RETRIES: Final = 5
+"""Failures in a row of the same page after which a look-up is given up; the doubts stay in the ledger."""
+
+
+class Reconciler:
+    """The doubts of one lane, and the task that clears them while the lane's other records go on."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._doubts: dict[int, Doubt] = {}
+        self._more_in_ledger = False
+        self._runs = False
+        self._server_ahead_s = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Return whether doubts are left that a look-up may still clear."""
+        return self._runs
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether more records may come into doubt."""
+        return len(self._doubts) < MOST_DOUBTS
+
+    def add(self, doubt: Doubt) -> None:
+        """Take a doubt to be cleared."""
+        self._doubts[doubt.id] = doubt
+        self._start()
+
+    def resume(self) -> None:
+        """Begin with the doubts that the ledger holds from earlier runs."""
+        self._more_in_ledger = True
+        self._start()
+
+    def _start(self) -> None:
+        if not self._runs:
+            self._runs = True
+            self._lane.start(self._run)
+
+    async def _run(self) -> None:
+        try:
+            while self._lane.stopped is None and await self._gather():
+                if not await self._wait_until_mature():
+                    return
+                if not await self._clear():
+                    return
+        finally:
+            self._runs = False
+            self._lane.wake()
+
+    async def _gather(self) -> bool:
+        """Fetch what the ledger still has of earlier doubts; return whether there are any at all."""
+        if self._more_in_ledger and len(self._doubts) < MOST_DOUBTS // 2:
+            found = await self._lane.tools.ledger.doubts(self._lane.tenant, MOST_DOUBTS)
+            fresh = {doubt.id: doubt for doubt in found if doubt.id not in self._doubts}
+            self._more_in_ledger = len(found) == MOST_DOUBTS and bool(fresh)
+            self._doubts.update(fresh)
+        return bool(self._doubts)
+
+    async def _wait_until_mature(self) -> bool:
+        """Wait until a look-up can clear at least one doubt: at once after a 409, else a settle time after the loss."""
+        now = self._lane.tools.clock.wall()
+        wait = min(self._matures_in(doubt, now) for doubt in self._doubts.values())
+        return wait <= 0 or await self._lane.sleep(wait)
+
+    def _matures_in(self, doubt: Doubt, now: float) -> float:
+        """Return the seconds until absence proves something; never more than a settle time, whatever the clocks did."""
+        if doubt.name_taken:
+            return 0.0
+        settle = self._lane.settings.settle_s
+        return min(settle, doubt.lost_at + settle - now)
+
+    async def _clear(self) -> bool:
+        """Look all present doubts up with one listing and settle those it decides; return whether to go on."""
+        lane = self._lane
+        began = lane.tools.clock.wall()
+        batch = dict(self._doubts)
+        mature = {id_ for id_, doubt in batch.items() if self._matures_in(doubt, began) <= 0}
+        found = await self._list(batch.values())
+        if found is None:
+            return False
+        for id_, doubt in batch.items():
+            streams = found.get(_mark(doubt), [])
+            judgement = judge(doubt, streams, mature=id_ in mature, server_ahead_s=self._server_ahead_s)
+            if judgement is not None:
+                del self._doubts[id_]
+                self._settle(doubt, judgement)
+        lane.wake()
+        return lane.stopped is None
+
+    def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
+        if judgement.event is Event.ABSENT and doubt.name_taken:
+            # The API says 409 to a taken name and to a full quota alike; here the name is free. The attempt was
+            # answered, so it costs none.
+            self._lane.resolve(doubt._replace(attempts=doubt.attempts - 1), Event.ABSENT, None, None)
+            self._lane.stop(
+                f"{self._lane.tenant} answered 409 although no stream of that name is there: "
+                "its quota of event streams is used up",
+                "Delete streams at the tenant or have its quota raised; then run the same command again: it resumes.",
+            )
+            return
+        message = None
+        if judgement.event is Event.FOUND_DIFFERENT and judgement.stream is not None:
+            parts = ", ".join(judgement.differs)
+            message = f"a stream of that name is there ({judgement.stream.id}) and differs in: {parts}"
+        self._lane.resolve(doubt, judgement.event, judgement.stream, message)
+
+    async def _list(self, doubts: Iterable[Doubt]) -> dict[str | bytes, list[Stream]] | None:
+        """Page through the tenant's streams and keep those that a doubt may be about; None: it could not be done."""
+        wanted: dict[str | bytes, list[Stream]] = {_mark(doubt): [] for doubt in doubts}
+        cursor: str | None = None
+        seen: set[str] = set()
+        while True:
+            page = await self._page(cursor)
+            if page is None:
+                return None
+            for stream in page.streams:
+                mark = stream.digest if stream.name is None else stream.name
+                if mark in wanted:
+                    wanted[mark].append(stream)
+            if page.next is None or page.next in seen:
+                return wanted
+            cursor = page.next
+            seen.add(cursor)
+
+    async def _page(self, cursor: str | None) -> Page | None:
+        """Fetch one page, within the tenant's budget; None where it is not to be had, or the lane was stopped."""
+        lane = self._lane
+        failures = 0
+        while lane.stopped is None:
+            try:
+                token = lane.credential.current() or await lane.credential.token()
+            except CredentialsError as error:
+                lane.stop(error.message, error.hint)
+                return None
+            if not await lane.limiter.acquire(lambda: lane.in_flight):
+                return None
+            lane.tools.recorder.tally.lookups += 1
+            lane.in_flight += 1
+            try:
+                answer = await lane.client.page(cursor, token)
+            finally:
+                lane.in_flight -= 1
+            page = await self._read(answer, token)
+            if page is not None:
+                return page
+            if isinstance(answer, Reply) and answer.status in {401, 429}:
+                continue
+            failures += 1
+            if used_up(failures, LOOKUP_RETRIES):
+                lane.stop(
+                    f"{lane.tenant} could not be looked up ({_cause(answer)}): records stay in doubt",
+                    "Run the same command again when the tenant answers: it looks them up first.",
+                )
+                return None
+            await lane.sleep(backoff(failures, lane.tools.draw()))
+        return None
+
+    async def _read(self, answer: Reply | Failure, token: str) -> Page | None:
+        lane = self._lane
+        if isinstance(answer, Failure):
+            lane.limiter.changed()
+            return None
+        lane.heard(answer, throttled=answer.status == 429)
+        self._note_clock(answer)
+        if answer.status == 401:
+            await lane.reauthorize(token)
+        elif answer.status in {403, 404}:
+            lane.forbidden(answer, read_error(answer.body)[1])
+        return read_page(answer.body) if answer.status == 200 else None
+
+    def _note_clock(self, reply: Reply) -> None:
+        """Learn how far the server's clock is ahead of ours, to the second, from a reply's `Date`."""
+        try:
+            server = parsedate_to_datetime(reply.headers.get("date", "")).timestamp()
+        except (ValueError, TypeError):
+            return
+        self._server_ahead_s = server - self._lane.tools.clock.wall()
+
+
+def _mark(doubt: Doubt) -> str | bytes:
+    """Return what a doubt's stream is known by in a listing: its name, or without one the digest of what shows."""
+    return doubt.digest if doubt.name is None else doubt.name
+
+
+def _cause(answer: Reply | Failure) -> str:
+    return answer.reason if isinstance(answer, Failure) else f"it answered {answer.status}"

@@ -1,0 +1,61 @@
+"""Outcomes on their way to the ledger: gathered while a commit is under way, written together, then told.
+
+This module must never tell anybody of an outcome before it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from bulkstreams.core.metrics import Tally
+from bulkstreams.ledger import Ledger
+from bulkstreams.model import Settlement
+
+Listener = Callable[[Sequence[Settlement]], None]
+
+
+class Recorder:
+    """Writes settlements to `ledger` in batches, and hands each batch to `listener` once it is durable."""
+
+    def __init__(self, ledger: Ledger, listener: Listener) -> None:
+        self._ledger = ledger
+        self._listener = listener
+        self._waiting: list[Settlement] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._over = False
+        self.tally = Tally()
+
+    def put(self, settlement: Settlement) -> None:
+        """Take a settlement to be written with the next commit."""
+        if not self._waiting:
+            self._wake.set()
+            self._idle.clear()
+        self._waiting.append(settlement)
+
+    async def run(self) -> None:
+        """Write what is put, until `close`; errors of the ledger go to the task group and end the run."""
+        while not (self._over and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._write()
+            self._idle.set()
+
+    async def _write(self) -> None:
+        batch, self._waiting = self._waiting, []
+        await self._ledger.settle(batch, self.tally.taken())
+        self._listener(batch)
+        if not self._waiting:
+            self._idle.set()
+
+    async def flush(self) -> None:
+        """Wait until everything that was put is durable."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let `run` end once everything is written."""
+        self._over = True
+        self._wake.set()
