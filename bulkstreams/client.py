@@ -88,7 +88,7 @@ class Client:
             data = await response.read()
         except NOT_SENT as error:
             return Failure(self._describe(error), False, perf_counter() - began)
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             if response is not None:
                 response.close()
             return Failure(self._describe(error), True, perf_counter() - began)

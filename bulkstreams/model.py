@@ -7,7 +7,7 @@ noun that carries secrets on their way out, `Prepared`, keeps them out of its re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, NewType
 
@@ -83,8 +83,7 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of an input: its 1-based number, where it begins (bytes), and its bytes without the line end.
 
     `data` is None where the line is longer than the limit; `length` counts the bytes that stand in the file.
@@ -93,11 +92,13 @@ class Line:
     number: int
     offset: int
     length: int
-    data: bytes | None = field(repr=False)
+    data: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Line(number={self.number}, offset={self.offset}, length={self.length})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """A valid line: one stream to create."""
 
     tenant: str | None
@@ -120,13 +121,15 @@ class Invalid:
         return "; ".join(map(str, self.problems))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A record ready to be sent: the exact body, and the secret values in it, to mask them in what comes back."""
 
-    body: bytes = field(repr=False)
+    body: bytes
     digest: bytes
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Prepared({len(self.body)} bytes)"
 
 
 class Reply(NamedTuple):

@@ -51,7 +51,20 @@ def _part(text: str) -> bytes:
 
 
 def _destination(destination: object) -> str:
+    """Return a text that tells two destinations apart: built by hand for those that we know, as JSON for others."""
+    if isinstance(destination, dict):
+        configuration = destination.get("configuration")
+        kind = destination.get("type")
+        if kind == "webhook" and isinstance(configuration, dict):
+            return "\n".join(("webhook", str(configuration.get("webhook_endpoint")), _authorization(configuration)))
     return json.dumps(_without_secrets(destination), sort_keys=True, separators=(",", ":"))
+
+
+def _authorization(configuration: Mapping[str, Any]) -> str:
+    found = configuration.get("webhook_authorization")
+    if not isinstance(found, dict):
+        return ""
+    return f"{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"
 
 
 def _without_secrets(value: object) -> object:

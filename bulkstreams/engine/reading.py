@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import anyio
+import anyio.lowlevel
 import orjson
 
 from bulkstreams.core.references import Reference
@@ -90,7 +91,7 @@ class Reading:
                     await self._ingest(rows)
                     rows = []
             # Reading is work without a pause: let the progress view and the signals have their turn.
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         await self._ingest(rows)
 
     async def _row(self, id_: int, one: Input, line: Line) -> Row:
@@ -139,9 +140,7 @@ class Reading:
 
     def _tell(self, duplicate: Duplicate) -> None:
         row, (first_input, first_line) = duplicate
-        self.watcher.duplicate(
-            self.files[row.input].name, row.line, row.key, self.files[first_input].name, first_line
-        )
+        self.watcher.duplicate(self.files[row.input].name, row.line, row.key, self.files[first_input].name, first_line)
 
 
 _TOO_LONG: Final = Invalid(

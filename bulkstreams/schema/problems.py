@@ -77,7 +77,9 @@ def _found(value: object, secret: bool) -> str:
 
 def _extra(details: ErrorDetails, _value: object, _secret: bool) -> str:
     loc = details["loc"]
-    tags = tuple(step for step in loc[:-1] if isinstance(step, str) and step in {"subscriptions", "destination", *_TAGS})
+    tags = tuple(
+        step for step in loc[:-1] if isinstance(step, str) and step in {"subscriptions", "destination", *_TAGS}
+    )
     if tags[:1] == ("destination",) and len(loc) == 3:
         tags = ("destination",)
     known = PROPERTIES.get(tags, ())

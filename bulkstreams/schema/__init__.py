@@ -1,0 +1,17 @@
+"""JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
+
+from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, prepare, read_line
+from bulkstreams.schema.replies import Page, created_id, read_error, read_page, read_stream
+
+__all__ = [
+    "MAX_KEY",
+    "RULES_VERSION",
+    "Page",
+    "Rules",
+    "created_id",
+    "prepare",
+    "read_error",
+    "read_line",
+    "read_page",
+    "read_stream",
+]

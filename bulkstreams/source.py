@@ -1,0 +1,221 @@
+"""JSON Lines as bytes → lines with their offsets, in constant memory; and a line again, by its offset.
+
+What cannot be read twice (standard input, a pipe, gzip) is spooled as it is read: to a file without a name that
+vanishes with the process, sealed with a key that never leaves its memory, so that no secret of the input lies on a
+disk in the clear. This module must never look into a line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, BinaryIO, Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from bulkstreams.errors import InputChangedError, InputError
+from bulkstreams.model import Line
+
+MAX_LINE: Final = 1_048_576
+"""Bytes of a line, without its end: the API takes payloads of 1 MB at most."""
+
+STDIN: Final = "-"
+_BLOCK: Final = 1 << 20
+_BOM: Final = b"\xef\xbb\xbf"
+_AES: Final = 16  # bytes of an AES block
+_TICK_S: Final = 0.02  # coarser than any kernel's file time stamps that have fractions of a second
+_WHOLE_SECOND_S: Final = 2.0
+
+
+class Spool:
+    """A nameless file in `folder` whose content is sealed with AES-CTR under a key of this process alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the input
+        self._key, self._nonce = os.urandom(32), os.urandom(8)
+        self._seal = self._cipher(0).encryptor()
+
+    def _cipher(self, block: int) -> Cipher[modes.CTR]:
+        return Cipher(algorithms.AES(self._key), modes.CTR(self._nonce + block.to_bytes(8, "big")))
+
+    def write(self, data: bytes) -> None:
+        """Add to the end."""
+        self._file.write(self._seal.update(data))
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on."""
+        block, skip = divmod(offset, _AES)
+        self._file.flush()
+        sealed = os.pread(self._file.fileno(), length + skip, block * _AES)
+        return self._cipher(block).decryptor().update(sealed)[skip:]
+
+    def close(self) -> None:
+        """Let the file vanish."""
+        self._file.close()
+
+
+class Input:
+    """One input of a run: its lines, and each of them again by its offset (in the text, after decompression)."""
+
+    def __init__(self, name: str, stream: BinaryIO, spool: Spool | None, *, packed: bool) -> None:
+        self.name = name
+        self._stream = stream
+        self._spool = spool
+        self._packed = packed
+        self._read = spool is None
+        self._at_opening = os.fstat(stream.fileno()) if spool is None or packed else None
+
+    def batches(self) -> Iterator[list[Line]]:
+        """Yield the lines that are not blank, a block's worth at a time; a broken gzip raises after its last whole one."""
+        number, start, rest = 1, 0, b""
+        first = True
+        for block in self._blocks():
+            if first:
+                first = False
+                if block.startswith(_BOM):
+                    block, start = block[len(_BOM) :], len(_BOM)
+            if len(rest) > MAX_LINE and b"\n" not in block:
+                # Only its length still matters: hold no more of an endless line than proves it too long.
+                start, rest = start + len(block), rest
+                self._long = getattr(self, "_long", 0) + len(block)
+                continue
+            lines = (rest + block).split(b"\n")
+            rest = lines.pop()
+            batch: list[Line] = []
+            for text in lines:
+                extra = self._take_long()
+                length = len(text) + extra
+                data = text.removesuffix(b"\r")
+                if extra or len(data) > MAX_LINE:
+                    batch.append(Line(number, start - extra, length, None))
+                elif data and not data.isspace():
+                    batch.append(Line(number, start, len(data), data))
+                start += len(text) + 1
+                number += 1
+            if batch:
+                yield batch
+        extra = self._take_long()
+        data = rest.removesuffix(b"\r")
+        if extra or len(data) > MAX_LINE:
+            yield [Line(number, start - extra, len(rest) + extra, None)]
+        elif data and not data.isspace():
+            yield [Line(number, start, len(data), data)]
+
+    def _take_long(self) -> int:
+        extra: int = getattr(self, "_long", 0)
+        self._long = 0
+        return extra
+
+    def _blocks(self) -> Iterator[bytes]:
+        if self._spool is None:
+            self._stream.seek(0)
+        elif self._read:
+            raise InputError(f"{self.name} was read already.")
+        source: IO[bytes] = gzip.GzipFile(fileobj=self._stream) if self._packed else self._stream
+        try:
+            while block := source.read(_BLOCK):
+                if self._spool is not None:
+                    self._spool.write(block)
+                yield block
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(
+                f"{self.name} is damaged or cut short ({error}); nothing was sent.",
+                hint="Pack the file again, or unpack what can be had with `gzip -dc` and use that.",
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{self.name} cannot be read: {error.strerror or error}.", hint="Check the disk."
+            ) from None
+        self._read = True
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return the bytes of a line again; raise InputChangedError where the file has no such bytes any more."""
+        if self._spool is None:
+            data = os.pread(self._stream.fileno(), length, offset)
+        else:
+            if not self._read:
+                for _ in self._blocks():
+                    pass
+            data = self._spool.read_at(offset, length)
+        if len(data) != length:
+            raise InputChangedError(
+                f"{self.name} is shorter than when it was read; nothing of the change was sent.",
+                hint="Run the same command again: it reads the input anew and resumes.",
+            )
+        return data
+
+    def fingerprint(self, now: float) -> str | None:
+        """Return what tells this file, unchanged, from any other or later one; None where nothing does.
+
+        It is made of the file's identity, size and times, never of its content, which may hold secrets. A change in
+        the same clock tick as the one before would not show, so a file that changed just `now` has none.
+        """
+        if self._at_opening is None:
+            return None
+        at = self._at_opening
+        tick = _TICK_S if at.st_ctime_ns % 1_000_000_000 else _WHOLE_SECOND_S
+        if now - at.st_ctime < tick:
+            return None
+        return ":".join(map(str, _identity(at)))
+
+    def unchanged(self) -> bool:
+        """Return whether the file is still as it was when it was opened."""
+        return self._at_opening is None or _identity(os.fstat(self._stream.fileno())) == _identity(self._at_opening)
+
+    def close(self) -> None:
+        """Close the file, or let the spool vanish."""
+        if self._stream is not sys.stdin.buffer:
+            self._stream.close()
+        if self._spool is not None:
+            self._spool.close()
+
+
+def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> Input:
+    """Open an input: a path, or `-` for standard input. Raise InputError, with a remedy, where it cannot be read."""
+    if path == STDIN:
+        source = stdin or sys.stdin.buffer
+        return _opened("<stdin>", source, spool_folder, pipe=True)
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the input
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no file {path}{_near(path)}.", hint="Name an existing file, or - for standard input."
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder.", hint="Name the files in it, e.g. with *.jsonl.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", hint="Check who may read it.") from None
+    return _opened(path, stream, spool_folder, pipe=not stat.S_ISREG(os.fstat(stream.fileno()).st_mode))
+
+
+def _opened(name: str, stream: BinaryIO, folder: Path, *, pipe: bool) -> Input:
+    packed = _is_gzip(stream)
+    try:
+        return Input(name, stream, Spool(folder) if pipe or packed else None, packed=packed)
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be spooled in {folder}: {error.strerror}.", hint="Choose another folder with --ledger FILE."
+        ) from None
+
+
+def _is_gzip(stream: BinaryIO) -> bool:
+    peek = getattr(stream, "peek", None)
+    return peek is not None and peek(2)[:2] == b"\x1f\x8b"
+
+
+def _near(path: str) -> str:
+    folder = Path(path).parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    close = get_close_matches(Path(path).name, names, n=1)
+    return f" (did you mean {folder / close[0]}?)" if close else ""
+
+
+def _identity(at: os.stat_result) -> tuple[int, ...]:
+    return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
