@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, BinaryIO, Final
+from typing import IO, BinaryIO, Final, cast
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -61,6 +61,43 @@ class Spool:
         self._file.close()
 
 
+class Cutter:
+    """Cuts blocks into lines, wherever the blocks end; of a line that is too long it keeps only the length."""
+
+    def __init__(self) -> None:
+        self._number = 1
+        self._start = 0  # of the unfinished line
+        self._rest = b""
+        self._passed_over = 0  # bytes of the unfinished line that are not kept
+        self._begun = False
+
+    def cut(self, block: bytes) -> list[Line]:
+        """Return the lines that end in this block, blank ones left out."""
+        if not self._begun:
+            self._begun = True
+            if block.startswith(_BOM):
+                block, self._start = block[len(_BOM) :], len(_BOM)
+        if len(self._rest) > MAX_LINE and b"\n" not in block:
+            self._passed_over += len(block)
+            return []
+        texts = (self._rest + block).split(b"\n")
+        self._rest = texts.pop()
+        return [line for text in texts if (line := self._line(text)) is not None]
+
+    def finish(self) -> list[Line]:
+        """Return the last line, where the input ends without a line end."""
+        line = self._line(self._rest)
+        return [] if line is None else [line]
+
+    def _line(self, text: bytes) -> Line | None:
+        number, start, length = self._number, self._start, len(text) + self._passed_over
+        self._number, self._start, self._passed_over = number + 1, start + length + 1, 0
+        data = text.removesuffix(b"\r")
+        if length - 1 > MAX_LINE or len(data) > MAX_LINE:
+            return Line(number, start, length, None)
+        return Line(number, start, len(data), data) if data and not data.isspace() else None
+
+
 class Input:
     """One input of a run: its lines, and each of them again by its offset (in the text, after decompression)."""
 
@@ -73,52 +110,21 @@ class Input:
         self._at_opening = os.fstat(stream.fileno()) if spool is None or packed else None
 
     def batches(self) -> Iterator[list[Line]]:
-        """Yield the lines that are not blank, a block's worth at a time; a broken gzip raises after its last whole one."""
-        number, start, rest = 1, 0, b""
-        first = True
-        for block in self._blocks():
-            if first:
-                first = False
-                if block.startswith(_BOM):
-                    block, start = block[len(_BOM) :], len(_BOM)
-            if len(rest) > MAX_LINE and b"\n" not in block:
-                # Only its length still matters: hold no more of an endless line than proves it too long.
-                start, rest = start + len(block), rest
-                self._long = getattr(self, "_long", 0) + len(block)
-                continue
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            batch: list[Line] = []
-            for text in lines:
-                extra = self._take_long()
-                length = len(text) + extra
-                data = text.removesuffix(b"\r")
-                if extra or len(data) > MAX_LINE:
-                    batch.append(Line(number, start - extra, length, None))
-                elif data and not data.isspace():
-                    batch.append(Line(number, start, len(data), data))
-                start += len(text) + 1
-                number += 1
-            if batch:
-                yield batch
-        extra = self._take_long()
-        data = rest.removesuffix(b"\r")
-        if extra or len(data) > MAX_LINE:
-            yield [Line(number, start - extra, len(rest) + extra, None)]
-        elif data and not data.isspace():
-            yield [Line(number, start, len(data), data)]
+        """Yield the lines that are not blank, a block's worth at a time.
 
-    def _take_long(self) -> int:
-        extra: int = getattr(self, "_long", 0)
-        self._long = 0
-        return extra
+        A broken gzip raises InputError, after its last whole block.
+        """
+        cutter = Cutter()
+        for block in self._blocks():
+            yield cutter.cut(block)
+        yield cutter.finish()
 
     def _blocks(self) -> Iterator[bytes]:
         if self._spool is None:
             self._stream.seek(0)
         elif self._read:
             raise InputError(f"{self.name} was read already.")
-        source: IO[bytes] = gzip.GzipFile(fileobj=self._stream) if self._packed else self._stream
+        source: IO[bytes] = cast("IO[bytes]", gzip.GzipFile(fileobj=self._stream)) if self._packed else self._stream
         try:
             while block := source.read(_BLOCK):
                 if self._spool is not None:

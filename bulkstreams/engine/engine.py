@@ -51,7 +51,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
-    """How one tenant is to be treated; `ceiling.rate` None: only the server limits it, `obey_budget` False: only 429."""
+    """How one tenant is to be treated; without `obey_budget` only a 429 makes us wait for the server."""
 
     base_url: str
     ceiling: Ceiling

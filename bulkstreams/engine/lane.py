@@ -202,7 +202,7 @@ class Lane:
         return len(claims) < room
 
     def _size_window(self, ran_dry: bool, claimed: int) -> None:
-        """Hold about a second's worth: grow while the workers ran out before a refill, never shrink below twice them."""
+        """Hold more where the workers ran out before a refill came."""
         if ran_dry and claimed * 2 >= self._window:
             self._window = min(self._window * 2, MAX_WINDOW)
 
@@ -445,7 +445,7 @@ class Lane:
                 self.tools.clock.wall(),
                 None,
                 event is Event.FOUND_OURS,
-                anchor,  # type: ignore[arg-type]
+                anchor,
             )
         )
 

@@ -73,8 +73,8 @@ class Reading:
         return True
 
     def _source(self) -> str | None:
-        """Describe all that the outcome of a reading depends on; None where an input cannot be told from a changed one."""
-        prints = [(one.name, one.fingerprint()) for one in self.inputs]
+        """Describe all that a reading depends on; None where an input has nothing to tell a change by."""
+        prints = [(one.name, one.fingerprint(self.clock())) for one in self.inputs]
         if any(mark is None for _, mark in prints):
             return None
         rules = [RULES_VERSION, self.rules.allow_unknown_events]

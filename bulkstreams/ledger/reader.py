@@ -159,7 +159,8 @@ class LedgerReader:
 
     def addresses(self) -> dict[str, str]:
         """Return where each tenant of this ledger is."""
-        return {name: address for name, address in self._ask("SELECT name, address FROM tenant ORDER BY name")}
+        rows = self._ask("SELECT name, address FROM tenant ORDER BY name")
+        return {str(name): str(address) for name, address in rows}
 
     def failures(self, most: int = 20) -> list[Failure]:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""

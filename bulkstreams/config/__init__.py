@@ -1,0 +1,18 @@
+"""Flags, environment and file → frozen settings; what a line's tenant means."""
+
+from bulkstreams.config.settings import SANDBOX, Flags, Settings, default_ledger, load
+from bulkstreams.config.tenants import ClientSecret, Credentials, PrivateKeyJwt, Rate, Tenant, Token
+
+__all__ = [
+    "SANDBOX",
+    "ClientSecret",
+    "Credentials",
+    "Flags",
+    "PrivateKeyJwt",
+    "Rate",
+    "Settings",
+    "Tenant",
+    "Token",
+    "default_ledger",
+    "load",
+]
