@@ -194,10 +194,9 @@ def _key(key: str | None, name: str | None) -> Key | None:
 
 def _drop_response_only(definition: dict[str, Any]) -> list[Problem]:
     """Take out what the API returns and does not accept, so that an export is valid input."""
-    dropped: list[str] = []
-    for field in RESPONSE_ONLY:
-        if definition.pop(field, None) is not None:
-            dropped.append(field)
+    dropped = [field for field in RESPONSE_ONLY if field in definition]
+    for field in dropped:
+        del definition[field]
     destination = definition.get("destination")
     configuration = destination.get("configuration") if isinstance(destination, dict) else None
     if isinstance(configuration, dict) and configuration.pop("aws_partner_event_source", None) is not None:
@@ -252,7 +251,8 @@ def _check_text(
         shown = marker if len(marker) <= 60 else f"{marker[:59]}…"
         return Problem(
             path=join(place),
-            message=f"holds a placeholder that nobody replaced ({shown}); a secret may be ${{env:NAME}} or ${{file:PATH}}",
+            message=f"holds a placeholder that nobody replaced ({shown}); "
+            "a secret may be ${env:NAME} or ${file:PATH}",
         )
     reference = parse_reference(value)
     if reference is None:
