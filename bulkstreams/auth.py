@@ -5,7 +5,6 @@ This module must never send a credential to another host than its tenant's, nor 
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -124,7 +123,7 @@ class Authenticator:
             asked_at = self._clock()
             try:
                 status, headers, body = await self._post(self._form(who))
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 cause, wait = f"no answer ({type(error).__name__})", None
             else:
                 if status == 200:
@@ -185,7 +184,8 @@ class Authenticator:
         except (ValueError, AttributeError):
             words = ""
         words = " ".join(words.replace(who.secret, "***").split())[:MAX_MESSAGE]
+        answer = f"{status}: {words}" if words else str(status)
         return CredentialsError(
-            f"{self._base_url} refused the credentials of client {who.client_id} ({status}{f': {words}' if words else ''}).",
+            f"{self._base_url} refused the credentials of client {who.client_id} ({answer}).",
             hint=_HINT,
         )

@@ -37,6 +37,11 @@ class Limiter:
         return None if ceiling.rate is None else AsyncLimiter(ceiling.burst, ceiling.burst / ceiling.rate)
 
     @property
+    def rate(self) -> float | None:
+        """Return the ceiling in requests a second, None where only the server limits."""
+        return None if self._bucket is None else self._bucket.max_rate / self._bucket.time_period
+
+    @property
     def resume_at(self) -> float:
         """Return the monotonic instant until which the tenant pauses; in the past where it does not."""
         return self._resume_at

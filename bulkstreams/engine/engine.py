@@ -21,7 +21,7 @@ from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.errors import InputChangedError
+from bulkstreams.errors import BulkstreamsError, InputChangedError
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Prepared, Settlement, TenantName
@@ -113,6 +113,7 @@ class Engine:
         self.job = job
         self.lanes: dict[TenantName, Lane] = {}
         self.stopped: str | None = None
+        self.todo = 0
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._draw = draw
@@ -151,6 +152,15 @@ class Engine:
         Raises InputChangedError, and the ledger's errors; a tenant's own trouble stops its lane alone (`reasons`).
         """
         todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
+        self.todo = sum(pending + in_doubt for pending, in_doubt in todo.values())
+        try:
+            await self._provision(todo)
+        except BaseExceptionGroup as group:
+            # One cause ends a run; the others are what it did to its neighbours.
+            ours = group.subgroup(BulkstreamsError)
+            raise _first(ours or group) from None
+
+    async def _provision(self, todo: Mapping[TenantName, tuple[int, int]]) -> None:
         async with AsyncExitStack() as sessions, anyio.create_task_group() as outer:
             outer.start_soon(self._recorder.run)
             try:
@@ -260,3 +270,8 @@ class Engine:
                     f"{one.name} was changed while it was being provisioned; nothing of the change was sent.",
                     hint="Run the same command again: it reads the input anew and resumes.",
                 )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -43,6 +43,11 @@ class Reconciler:
         return self._runs
 
     @property
+    def count(self) -> int:
+        """Return how many records are in doubt."""
+        return len(self._doubts)
+
+    @property
     def has_room(self) -> bool:
         """Return whether more records may come into doubt."""
         return len(self._doubts) < MOST_DOUBTS

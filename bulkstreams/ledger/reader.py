@@ -197,5 +197,12 @@ class LedgerReader:
             )
         ]
 
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy the whole ledger, as it is now, into another database."""
+        try:
+            self._db.backup(target)
+        except sqlite3.Error as error:
+            raise ledger_format.unusable(self.path, error) from None
+
     def _newest(self, table: str) -> int:
         return int(self._ask(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])  # noqa: S608

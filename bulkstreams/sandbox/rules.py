@@ -1,5 +1,6 @@
 """What the API accepts, as the real one says it: z-schema's words in a Boom body. Written apart from `schema`, which it
-judges. Secrets are looked at here, and forgotten."""
+judges. Secrets are looked at here, and forgotten.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ SUBJECTS: Final = {
     "user": ("created", "deleted", "updated"),
 }
 CATALOGUE: Final = frozenset(f"{subject}.{verb}" for subject, verbs in SUBJECTS.items() for verb in verbs)
-_REGION: Final = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us|us-gov)-(north|south|east|west|central|northeast|southeast)-\d")
+_REGION: Final = re.compile(
+    r"(af|ap|ca|eu|il|me|mx|sa|us|us-gov)-(north|south|east|west|central|northeast|southeast)-\d"
+)
 _SECRET: Final = {"basic": "password", "bearer": "token", "custom_header": "header_value"}
 _SHOWN: Final = {"basic": ("method", "username"), "bearer": ("method",), "custom_header": ("method", "header_key")}
 _HEADER_KEY: Final = r"^[a-zA-Z0-9!#$%&'*+.^_`|~-]+$"

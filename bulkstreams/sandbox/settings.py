@@ -21,7 +21,10 @@ READ_FAULTS: Final = frozenset({"error-before", "reset-before", "html-502", "thr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """How a sandbox behaves. `rate` is requests a second for each tenant, None for no limit; `latency` (least, most) s."""
+    """How a sandbox behaves.
+
+    `rate` is in requests a second for each tenant, None for no limit; `latency` is (least, most) in seconds.
+    """
 
     port: int = 0
     host: str = "127.0.0.1"
@@ -51,7 +54,9 @@ def parse_fault(text: str) -> tuple[str, float]:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise UsageError(f"the fault {name} needs a probability from 0 to 1 (got {chance!r}).", hint=f"e.g. {name}=0.05")
+        raise UsageError(
+            f"the fault {name} needs a probability from 0 to 1 (got {chance!r}).", hint=f"e.g. {name}=0.05"
+        )
     return name, value
 
 

@@ -77,9 +77,7 @@ class TenantState:
         self._settings = settings
         self._order: list[str] = []
         self._random = Random(f"{settings.seed}/{name}")  # noqa: S311 - ids, repeatable by design
-        self.bucket = (
-            None if not settings.rate else Bucket(settings.rate, settings.burst, settings.refill == "window")
-        )
+        self.bucket = None if not settings.rate else Bucket(settings.rate, settings.burst, settings.refill == "window")
 
     @property
     def full(self) -> bool:

@@ -1,0 +1,205 @@
+"""`run`: validate, then create what the ledger does not show as settled; and say, from the ledger, how it ended."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bulkstreams.commands.live import Live
+from bulkstreams.commands.wiring import Wiring
+from bulkstreams.config import Settings, default_ledger
+from bulkstreams.core.lifecycle import FAILED
+from bulkstreams.engine import Engine, Job, Limits
+from bulkstreams.errors import ExitCode, UsageError
+from bulkstreams.ledger import Ledger, LedgerReader, Run, Totals
+from bulkstreams.model import State
+from bulkstreams.schema import Rules
+from bulkstreams.secrets import SecretResolver, mask
+from bulkstreams.source import open_input
+
+COUNTED = (
+    State.CREATED, State.EXISTS, State.CONFLICT, State.REFUSED, State.EXHAUSTED, State.INVALID, State.DUPLICATE,
+    State.IN_DOUBT, State.PENDING,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What is asked of one run, beside the settings."""
+
+    inputs: Sequence[str]
+    ledger: Path | None = None
+    limit: int | None = None
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """How a run ended: the figures of the contract, and what to tell a person."""
+
+    figures: Mapping[str, Any]
+    exit_code: ExitCode
+    reasons: Mapping[str, str]
+    hints: Sequence[str]
+    ledger: Path
+
+
+class Session:
+    """A ledger that is held, its inputs, and the engine over both. `execute` runs it to its end."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, live: Live) -> None:
+        self.ledger = ledger
+        self.engine = engine
+        self.live = live
+        self.interrupted: ExitCode | None = None
+
+    def interrupt(self, code: ExitCode) -> None:
+        """Drain the run, and the second time leave at once; it ends with `code` unless nothing is left to do."""
+        if self.interrupted is None:
+            self.interrupted = code
+            self.engine.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated")
+        else:
+            self.engine.abandon()
+
+    async def execute(self, settings: Settings) -> RunReport:
+        """Read the inputs, provision, end the run in the ledger, and report."""
+        ledger, engine = self.ledger, self.engine
+        await ledger.begin_run(time.time())
+        if settings.default is not None:
+            await ledger.bind(settings.default.address)
+        await engine.read()
+        with LedgerReader(ledger.path) as reader:
+            self.live.engine, self.live.reader = engine, reader
+            if engine.stopped is None:
+                await engine.provision()
+            totals = reader.totals()
+            code = self._code(totals)
+            await ledger.end_run(time.time(), code, engine.reasons)
+            run = reader.last_run()
+            assert run is not None
+        return RunReport(
+            figures=figures(ledger, totals, run, code, self.live.elapsed_s),
+            exit_code=code,
+            reasons=engine.reasons,
+            hints=[lane.stop_hint for lane in engine.lanes.values() if lane.stop_hint],
+            ledger=ledger.path,
+        )
+
+    def _code(self, totals: Totals) -> ExitCode:
+        """Return the exit code that the ledger's totals deserve."""
+        records = totals.records
+        open_ = any(records.get(state) for state in (State.PENDING, State.IN_FLIGHT))
+        if self.interrupted is not None and (open_ or records.get(State.IN_DOUBT)):
+            return self.interrupted
+        if open_:
+            return ExitCode.STOPPED
+        if records.get(State.IN_DOUBT):
+            return ExitCode.IN_DOUBT
+        return ExitCode.FAILURES if any(records.get(state) for state in FAILED) else ExitCode.OK
+
+
+def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s: float) -> dict[str, Any]:
+    """Return a run's figures as `--json` prints them; `in_flight` can only be left by a run that was cut off."""
+    records = totals.records
+    counted = {state.value: records.get(state, 0) for state in COUNTED}
+    counted["in_doubt"] += records.get(State.IN_FLIGHT, 0)
+    return {
+        "run_id": run.name,
+        "ledger": str(ledger.path),
+        "exit_code": int(code),
+        "elapsed_s": round(elapsed_s, 3),
+        "records": {"total": totals.total, **counted},
+        "this_run": {
+            "created": totals.created,
+            "recovered": totals.recovered,
+            "requests": run.requests,
+            "retries": run.retries,
+            "throttled": run.throttled,
+            "lookups": run.lookups,
+        },
+    }
+
+
+@asynccontextmanager
+async def open_session(
+    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
+) -> AsyncIterator[Session]:
+    """Open the inputs and the ledger of a run; the ledger stays held until the context ends."""
+    path = options.ledger or default_ledger(options.inputs)
+    with ExitStack() as stack:
+        inputs = []
+        for name in options.inputs:
+            one = open_input(name, path.absolute().parent)
+            stack.callback(one.close)
+            inputs.append(one)
+        secrets = SecretResolver(environment, Path.cwd())
+        wiring = Wiring(settings, SecretResolver(environment, settings.folder))
+        ledger = stack.enter_context(Ledger.open(path))
+        job = Job(
+            inputs=inputs,
+            rules=Rules(settings.allow_unknown_events),
+            tenants=wiring,
+            unresolvable=secrets.problem,
+            resolve=secrets.resolve,
+            mask=mask,
+            connector=wiring,
+            watcher=live,
+            listener=live.settled,
+            limits=Limits(
+                deadline_s=settings.deadline_s,
+                max_failures=settings.max_failures,
+                max_failure_rate=settings.max_failure_rate,
+                limit=options.limit,
+            ),
+            retries=settings.retries,
+            timeout_s=settings.timeout_s,
+            retry_failed=options.retry_failed,
+        )
+        yield Session(ledger, Engine(ledger, job), live)
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Raise UsageError where the same input is named twice: its lines would all be duplicates of themselves."""
+    twice = next((name for i, name in enumerate(inputs) if name in inputs[:i]), None)
+    if twice is not None:
+        raise UsageError(f"the input {twice} is named twice.", hint="Name each input once.")
+
+
+async def preview(
+    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
+) -> tuple[dict[str, Any], ExitCode]:
+    """Say what a run would send, without sending and without touching the ledger: a copy of it is read into."""
+    path = options.ledger or default_ledger(options.inputs)
+    with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
+        copy = Path(folder) / path.name
+        if path.exists():
+            _copy(path, copy)
+        draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
+        async with open_session(draft, settings, environment, live) as session:
+            await session.ledger.begin_run(time.time())
+            if settings.default is not None:
+                await session.ledger.bind(settings.default.address)
+            await session.engine.read()
+            await session.ledger.reopen(retry_failed=options.retry_failed)
+            with LedgerReader(copy) as reader:
+                totals = reader.totals()
+    records = {state.value: totals.records.get(state, 0) for state in COUNTED}
+    code = ExitCode.FAILURES if any(totals.records.get(state) for state in FAILED) else ExitCode.OK
+    return {"dry_run": True, "exit_code": int(code), "records": {"total": totals.total, **records}}, code
+
+
+def _copy(path: Path, copy: Path) -> None:
+    with LedgerReader(path) as reader:
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        target = sqlite3.connect(copy)
+        try:
+            reader.copy_to(target)
+        finally:
+            target.close()
