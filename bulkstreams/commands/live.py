@@ -27,7 +27,12 @@ Outcomes = Callable[[Sequence[Result]], None]
 class Live:
     """Watches one run: a reading's findings, the settlements, and what the lanes wait for."""
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        most_shown: int | None = MOST_SHOWN,
+    ) -> None:
         self.say = say
         self.engine: Engine | None = None
         self.reader: LedgerReader | None = None
@@ -38,6 +43,7 @@ class Live:
         self.failures: deque[Result] = deque(maxlen=3)
         self.began = clock()
         self._clock = clock
+        self._most_shown = most_shown
         self._recent: deque[tuple[float, int]] = deque()
         self._complaints: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
@@ -66,9 +72,9 @@ class Live:
 
     def _complain(self, kind: str, text: str) -> None:
         self._complaints[kind] += 1
-        if self._complaints[kind] <= MOST_SHOWN:
+        if self._most_shown is None or self._complaints[kind] <= self._most_shown:
             self.say(text)
-        elif self._complaints[kind] == MOST_SHOWN + 1:
+        elif self._complaints[kind] == self._most_shown + 1:
             self.say(f"… more of kind {kind}; `bulkstreams results LEDGER --state {kind}` lists them all")
 
     # -- settlements --------------------------------------------------------------------------------------------------

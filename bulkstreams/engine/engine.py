@@ -123,6 +123,7 @@ class Engine:
         self._settled = 0
         self._failed = 0
         self._cut = anyio.CancelScope()
+        self._reading = anyio.CancelScope()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -135,16 +136,21 @@ class Engine:
         return self._left == 0
 
     async def read(self) -> bool:
-        """Bring the ledger up to date with the inputs; return False where they had not changed."""
+        """Bring the ledger up to date with the inputs; return False where they had not changed.
+
+        A `stop` meanwhile ends it at once.
+        """
         job = self.job
         reading = Reading(
             inputs=job.inputs, ledger=self._ledger, rules=job.rules, tenants=job.tenants,
             unresolvable=job.unresolvable, watcher=job.watcher, clock=self._clock.wall,
         )  # fmt: skip
         try:
-            return await reading.run()
+            with self._reading:
+                return await reading.run()
         finally:
             self._files = reading.files
+        return True
 
     async def provision(self) -> None:
         """Create what is pending, clear what is in doubt. `read` comes first.
@@ -211,6 +217,7 @@ class Engine:
         """Drain: nothing new starts, attempts under way end in order, unsent claims become pending again."""
         if self.stopped is None:
             self.stopped = reason
+            self._reading.cancel()  # nothing was sent yet; the next run reads anew
             for lane in self.lanes.values():
                 lane.stop(reason)
             self._cut.deadline = anyio.current_time() + GRACE_S

@@ -1,5 +1,6 @@
-"""A local Auth0 that behaves like the real one, with its own books and seeded faults. It shares no code with the engine
-that it judges.
+"""A local Auth0 that behaves like the real one, with its own books and seeded faults.
+
+It shares no code with the engine that it judges.
 """
 
 from bulkstreams.sandbox.server import Sandbox

@@ -1,5 +1,6 @@
-"""What the API accepts, as the real one says it: z-schema's words in a Boom body. Written apart from `schema`, which it
-judges. Secrets are looked at here, and forgotten.
+"""What the API accepts, in the real one's words: z-schema's in a Boom body.
+
+Written apart from `schema`, which it judges. Secrets are looked at here, and forgotten.
 """
 
 from __future__ import annotations

@@ -1,0 +1,325 @@
+"""The command line: flags in, exit codes out. Everything between is `commands`' and `report`'s."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, TextIO, TypeVar
+
+import anyio
+import orjson
+import typer
+
+from bulkstreams import report
+from bulkstreams.cli.progress import ProgressKind, choose, console, show
+from bulkstreams.commands import results as results_command
+from bulkstreams.commands.live import Live
+from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
+from bulkstreams.commands.validate import validate as validate_command
+from bulkstreams.config import Flags, Settings, load
+from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError
+from bulkstreams.ledger import LedgerReader
+from bulkstreams.model import State
+from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
+from bulkstreams.secrets import read_token_file
+
+app = typer.Typer(
+    name="bulkstreams",
+    help="Create Auth0 event streams in bulk: every record exactly once, whatever dies.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+T = TypeVar("T")
+
+_SIGNALS: Final = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.TERMINATED,
+}
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT…", help="JSON Lines files (.gz too), or - for stdin.")]
+LedgerPath = Annotated[Path, typer.Argument(metavar="LEDGER", help="The file that `run` wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+Config = Annotated[Path | None, typer.Option(help="Configuration; default: bulkstreams.toml here, if there is one.")]
+Unknown = Annotated[
+    bool | None, typer.Option("--allow-unknown-events", help="Take event types that this version does not know.")
+]
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@app.command()
+def run(
+    inputs: Inputs,
+    tenant: Annotated[str | None, typer.Option(help="The tenant of lines that name none.")] = None,
+    config: Config = None,
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="The tenant's address, over its domain.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file that holds a token.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: INPUT's stem + .ledger.db, in this folder.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(metavar="R|auto|max", help="Requests a second; auto follows the server's headers.")
+    ] = None,
+    burst: Annotated[int | None, typer.Option(metavar="N", help="Requests at once, within an explicit --rate.")] = None,
+    reserve: Annotated[
+        str | None, typer.Option(metavar="P%", help="Share of the tenant's budget left to others, such as logins.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(metavar="N", help="Requests under way at once. [32]")] = None,
+    retries: Annotated[int | None, typer.Option(metavar="N", help="Retries of a record; a 429 costs none. [5]")] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="S", help="Seconds for one attempt. [30]")] = None,
+    deadline: Annotated[str | None, typer.Option(metavar="S", help="Seconds for the run, e.g. 20m.")] = None,
+    max_failures: Annotated[int | None, typer.Option(metavar="N", help="Stop after N failed records.")] = None,
+    max_failure_rate: Annotated[
+        str | None, typer.Option(metavar="P%", help="Stop when more than this share has failed (of 20 or more).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Take at most N records in this run.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take refused and conflicting ones again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing, write nothing.")] = False,
+    allow_unknown_events: Unknown = None,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
+    results: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
+    ] = None,
+    as_json: AsJson = False,
+    progress: Annotated[ProgressKind, typer.Option(help="How progress is shown.")] = ProgressKind.AUTO,
+) -> None:
+    """Validate the input, then create what the ledger does not show as settled. A rerun resumes."""
+    check_inputs(inputs)
+    if as_json and results == "-":
+        raise UsageError("--json and --results - both want standard output.", hint="Give --results a file.")
+    flags = Flags(
+        tenant=tenant, config=config, base_url=base_url, rate=rate, burst=burst, reserve=reserve,
+        token=None if token_file is None else read_token_file(token_file), concurrency=concurrency, retries=retries,
+        timeout=timeout, deadline=deadline, max_failures=max_failures, max_failure_rate=max_failure_rate,
+        allow_unknown_events=allow_unknown_events,
+    )  # fmt: skip
+    if sandbox and (base_url or tenant or token_file):
+        raise UsageError("--sandbox brings its own tenant.", hint="Leave out --base-url, --tenant and --token-file.")
+    # The sandbox needs no account, so an account's variables are none of its business.
+    settings = load(flags, {} if sandbox else os.environ, Path.cwd())
+    options = RunOptions(inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed)
+    live = Live(_say)
+    if dry_run:
+        figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
+        _print_figures(figures, as_json, "would send")
+        raise typer.Exit(code)
+    with _results_to(results, live):
+        ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
+    if as_json:
+        _print_json(ended.figures)
+    else:
+        _tell(ended)
+    raise typer.Exit(ended.exit_code)
+
+
+async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
+    chosen = settings.with_sandbox("http://127.0.0.1:0") if sandbox else settings
+    return await preview(options, chosen, os.environ, live)
+
+
+async def _run(options: RunOptions, settings: Settings, live: Live, kind: ProgressKind, *, sandbox: bool) -> RunReport:
+    async with AsyncExitStack() as stack:
+        if sandbox:
+            server = await stack.enter_async_context(Sandbox(SandboxSettings()))
+            settings = settings.with_sandbox(server.url)
+        session = await stack.enter_async_context(open_session(options, settings, os.environ, live))
+        async with anyio.create_task_group() as group:
+            group.start_soon(_watch_signals, session)
+            group.start_soon(show, live, kind, console())
+            try:
+                return await session.execute(settings)
+            finally:
+                group.cancel_scope.cancel()
+
+
+async def _watch_signals(session: Session) -> None:
+    with anyio.open_signal_receiver(*_SIGNALS) as received:
+        async for number in received:
+            if session.interrupted is None:
+                _say("draining: requests under way end in order, nothing new starts; once more to leave at once")
+            session.interrupt(_SIGNALS[number])
+
+
+@app.command()
+def validate(
+    inputs: Inputs,
+    config: Config = None,
+    allow_unknown_events: Unknown = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every line offline, by the same rules as `run`. Sends nothing."""
+    check_inputs(inputs)
+    settings = load(Flags(config=config, allow_unknown_events=allow_unknown_events), os.environ, Path.cwd())
+    live = Live(_say if as_json else _print, most_shown=None)
+    figures, code = _await(lambda: validate_command(inputs, settings, os.environ, live))
+    _print_figures(figures, as_json, "checked")
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(ledger: LedgerPath, as_json: AsJson = False) -> None:
+    """Count a ledger's records by state and tenant, and group the failures by cause."""
+    with LedgerReader(ledger) as reader:
+        if as_json:
+            _print_json(report.status(reader))
+        else:
+            _print("\n".join(report.status_lines(reader)))
+
+
+@app.command()
+def results(
+    ledger: LedgerPath,
+    form: Annotated[Format, typer.Option("--format", help="How rows are written.")] = Format.JSONL,
+    state: Annotated[str | None, typer.Option(metavar="S[,S]", help="Only records in these states.")] = None,
+    as_input: Annotated[bool, typer.Option("--as-input", help="The original lines, valid as input again.")] = False,
+) -> None:
+    """Print one row a record, in the order of the input."""
+    states = _states(state)
+    with LedgerReader(ledger) as reader:
+        if as_input:
+            for line in results_command.as_input(reader, states, ledger.absolute().parent):
+                sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            return
+        rows = reader.results(states)
+        for text in results_command.as_csv(rows) if form is Format.CSV else results_command.as_jsonl(rows):
+            sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _states(text: str | None) -> list[State]:
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    known = {state.value: state for state in State}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"there is no state {unknown[0]!r}.", hint=f"States: {', '.join(known)}.")
+    return [known[name] for name in names]
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8025,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same ids and faults.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second for each tenant; 0: no limit.")] = 50.0,
+    burst: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 20,
+    refill: Annotated[str, typer.Option(metavar="continuous|window", help="How the bucket fills.")] = "continuous",
+    quota: Annotated[int | None, typer.Option(min=0, help="Streams a tenant may have.")] = None,
+    latency: Annotated[str, typer.Option(metavar="T|T-T", help="e.g. 30ms, or 20ms-200ms.")] = "0",
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=P", help=f"Repeatable. Faults: {', '.join(FAULTS)}.")
+    ] = None,
+    unique_names: Annotated[bool, typer.Option(help="Refuse a second stream of a name with 409.")] = True,
+    strict_tokens: Annotated[
+        bool, typer.Option("--strict-tokens", help="Take only tokens that /oauth/token issued; else any will do.")
+    ] = False,
+) -> None:
+    """Serve a local Auth0 with seeded faults, until interrupted. Tenants: http://127.0.0.1:PORT/t/NAME."""
+    if refill not in {"continuous", "window"}:
+        raise UsageError(f"--refill must be continuous or window (got {refill!r}).", hint="e.g. --refill window")
+    settings = SandboxSettings(
+        port=port, seed=seed, rate=rate or None, burst=burst, refill="window" if refill == "window" else "continuous",
+        quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
+        unique_names=unique_names, strict_tokens=strict_tokens,
+    )  # fmt: skip
+    _await(lambda: _serve(settings))
+
+
+async def _serve(settings: SandboxSettings) -> None:
+    async with Sandbox(settings) as server:
+        _print(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
+        with anyio.open_signal_receiver(*_SIGNALS) as received:
+            async for _ in received:
+                return
+
+
+# -- the edges --------------------------------------------------------------------------------------------------------
+
+
+def _await(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return anyio.run(work, backend_options={"use_uvloop": _has_uvloop()})
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401 - not on every platform
+    except ImportError:
+        return False
+    return True
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def _print_json(value: Any) -> None:
+    _print(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
+    if as_json:
+        _print_json(figures)
+        return
+    records = figures["records"]
+    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
+    _say(f"{verb}: {records['total']:,} records: {', '.join(parts) or 'none'}")
+
+
+def _tell(ended: RunReport) -> None:
+    for text in report.summary(ended.figures, ended.reasons):
+        _say(text)
+    step = report.next_step(ended.figures, ended.hints, shlex.join(["bulkstreams", *sys.argv[1:]]))
+    if step:
+        _say(step)
+
+
+@contextmanager
+def _results_to(target: str | None, live: Live) -> Iterator[None]:
+    """Write settled records to a file or standard output while the context lasts."""
+    if target is None:
+        yield
+        return
+    if target == "-":
+        live.outcomes = lambda rows: _write_rows(sys.stdout, rows)
+        yield
+        return
+    try:
+        file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
+    with file:
+        live.outcomes = lambda rows: _write_rows(file, rows)
+        yield
+
+
+def _write_rows(to: TextIO, rows: Any) -> None:
+    to.writelines(results_command.as_jsonl(rows))
+    to.flush()
+
+
+def fail(error: BulkstreamsError) -> int:
+    """Tell an error and its remedy; return the exit code."""
+    _say(f"error: {error.message}")
+    if error.hint:
+        _say(error.hint)
+    return int(error.exit_code)

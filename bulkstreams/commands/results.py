@@ -1,0 +1,90 @@
+"""`results`: one row a record, or the original lines, as input again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bulkstreams.core.references import Reference
+from bulkstreams.errors import InputChangedError, InputError
+from bulkstreams.ledger import RESULT_COLUMNS, LedgerReader, Result
+from bulkstreams.model import State
+from bulkstreams.schema import prepare
+from bulkstreams.source import Input, open_input
+
+_INSTANTS = frozenset({"first_sent_at", "settled_at"})
+
+
+def row(result: Result) -> dict[str, Any]:
+    """Return a record as a row of `results`: instants in ISO 8601, UTC."""
+    found = {column: getattr(result, column) for column in RESULT_COLUMNS}
+    for column in _INSTANTS:
+        found[column] = instant(found[column])
+    found["recovered"] = bool(found["recovered"])
+    return found
+
+
+def instant(at: float | None) -> str | None:
+    """Return an epoch second in ISO 8601, UTC, with milliseconds."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def as_jsonl(results: Iterable[Result]) -> Iterator[str]:
+    """Yield one JSON line a record."""
+    for result in results:
+        yield orjson.dumps(row(result)).decode() + "\n"
+
+
+def as_csv(results: Iterable[Result]) -> Iterator[str]:
+    """Yield CSV (RFC 4180): a header, then one line a record."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, RESULT_COLUMNS)
+    writer.writeheader()
+    for result in results:
+        writer.writerow(row(result))
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue()
+
+
+def as_input(reader: LedgerReader, states: Iterable[State], folder: Path) -> Iterator[bytes]:
+    """Yield the original lines of the records, found again by their offsets.
+
+    Raises InputError where an input is gone or was standard input, InputChangedError where a line is another by now.
+    """
+    with ExitStack() as stack:
+        inputs: dict[str, Input] = {}
+        for result in reader.results(states):
+            if result.file == "<stdin>":
+                raise InputError(
+                    "these records came from standard input, which cannot be read again.",
+                    hint="Keep the input in a file, and run from that.",
+                )
+            if result.file not in inputs:
+                inputs[result.file] = open_input(result.file, folder)
+                stack.callback(inputs[result.file].close)
+            yield _line(inputs[result.file], result) + b"\n"
+
+
+def _line(one: Input, result: Result) -> bytes:
+    data = one.read_at(result.offset, result.length)
+    if result.digest is not None:
+        prepared = prepare(data, _unresolved)
+        if prepared is None or prepared.digest != result.digest:
+            raise InputChangedError(
+                f"{result.file}:{result.line} is no longer the line that was read.",
+                hint="Run the input again first: that reads it anew.",
+            )
+    return data.removesuffix(b"\r")
+
+
+def _unresolved(_: Reference) -> str:
+    return "not looked at"

@@ -1,0 +1,106 @@
+"""The ledger, told to a person or a machine: how a run ended, how things stand. It never opens a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bulkstreams.ledger import Failure, LedgerReader
+from bulkstreams.model import State
+
+
+def summary(figures: Mapping[str, Any], reasons: Mapping[str, str]) -> list[str]:
+    """Say how a run ended, in a few lines."""
+    records, this_run = figures["records"], figures["this_run"]
+    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
+    lines = [
+        f"{records['total']:,} records: {', '.join(parts) or 'none'}",
+        f"this run: {this_run['created']:,} created ({this_run['recovered']:,} recovered by look-up) with "
+        f"{this_run['requests']:,} requests, {this_run['retries']:,} retries, {this_run['throttled']:,} throttled, "
+        f"{this_run['lookups']:,} look-ups, in {duration(figures['elapsed_s'])}",
+    ]
+    lines += [f"stopped {tenant}: {reason}" for tenant, reason in list(reasons.items())[:10]]
+    if len(reasons) > 10:
+        lines.append(f"… and {len(reasons) - 10} more tenants; `bulkstreams status` lists them")
+    return lines
+
+
+def next_step(figures: Mapping[str, Any], hints: Sequence[str], command: str) -> str:
+    """Say what to do next, often the exact command; empty where nothing is left to do."""
+    records, ledger = figures["records"], figures["ledger"]
+    if hints:
+        return hints[0]
+    if records["pending"] or records["in_doubt"]:
+        return f"To resume, run the same command again: {command}"
+    if records["invalid"]:
+        return f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"
+    if records["exhausted"]:
+        return f"To try the exhausted records again: {command}"
+    if records["refused"] or records["conflict"]:
+        return f"See why: bulkstreams status {ledger}; after mending the cause: {command} --retry-failed"
+    return ""
+
+
+def status(reader: LedgerReader) -> dict[str, Any]:
+    """Return how the newest reading's records stand: by state, by tenant, and the failures by cause."""
+    totals, run = reader.totals(), reader.last_run()
+    return {
+        "ledger": str(reader.path),
+        "records": {"total": totals.total, **{str(state): count for state, count in sorted(totals.records.items())}},
+        "tenants": {tenant or "(none)": counts for tenant, counts in reader.by_tenant().items()},
+        "failures": [
+            {
+                "state": one.state,
+                "http_status": one.http_status,
+                "error_code": one.error_code,
+                "message": one.message,
+                "records": one.records,
+                "example": {"file": one.file, "line": one.line, "key": one.key},
+            }
+            for one in reader.failures()
+        ],
+        "last_run": None
+        if run is None
+        else {
+            "run_id": run.name,
+            "process": run.pid,
+            "ended": run.ended_at is not None,
+            "exit_code": run.exit_code,
+            "stopped": dict(run.stopped),
+        },
+    }
+
+
+def status_lines(reader: LedgerReader) -> list[str]:
+    """Tell a person what `status` holds."""
+    totals, run = reader.totals(), reader.last_run()
+    lines = [f"{reader.path}: {totals.total:,} records"]
+    for tenant, counts in reader.by_tenant().items():
+        parts = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
+        lines.append(f"  {tenant or '(no tenant)'}: {parts}")
+    failures = reader.failures()
+    if failures:
+        lines.append("what failed or is in doubt, by cause:")
+        lines += [_failure(one) for one in failures]
+    if run is not None:
+        ended = f"exit {run.exit_code}" if run.ended_at is not None else f"not ended (process {run.pid} on {run.host})"
+        lines.append(f"last run {run.name}: {ended}")
+        lines += [f"  stopped {tenant}: {reason}" for tenant, reason in run.stopped.items()]
+    if totals.records.get(State.PENDING) or totals.records.get(State.IN_DOUBT) or totals.records.get(State.IN_FLIGHT):
+        lines.append("To resume, run the same command again.")
+    return lines
+
+
+def _failure(one: Failure) -> str:
+    cause = " ".join(str(part) for part in (one.http_status, one.error_code) if part is not None)
+    text = f"{cause}: {one.message}" if cause and one.message else cause or one.message or ""
+    return f"  {one.records:,} {one.state.replace('_', ' ')}: {text} (e.g. {one.file}:{one.line}, {one.key})"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: `0.42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
