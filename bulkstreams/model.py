@@ -125,7 +125,6 @@ class Prepared(NamedTuple):
     """A record ready to be sent: the exact body, and the secret values in it, to mask them in what comes back."""
 
     body: bytes
-    digest: bytes
     secrets: tuple[str, ...]
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -28,6 +28,9 @@ MAX_LINE: Final = 1_048_576
 
 STDIN: Final = "-"
 _BLOCK: Final = 1 << 20
+AHEAD: Final = 1 << 18
+"""Bytes that are read at once where one line is wanted again: those after it are wanted next, as a rule."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _AES: Final = 16  # bytes of an AES block
 _TICK_S: Final = 0.02  # coarser than any kernel's file time stamps that have fractions of a second
@@ -46,13 +49,19 @@ class Spool:
         return Cipher(algorithms.AES(self._key), modes.CTR(self._nonce + block.to_bytes(8, "big")))
 
     def write(self, data: bytes) -> None:
-        """Add to the end."""
-        self._file.write(self._seal.update(data))
+        """Add to the end; raise InputError where there is no room."""
+        try:
+            self._file.write(self._seal.update(data))
+            self._file.flush()
+        except OSError as error:
+            raise InputError(
+                f"the input cannot be spooled: {error.strerror or error}.",
+                hint="Make room, or give the input as a plain file: that is read where it is.",
+            ) from None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on."""
         block, skip = divmod(offset, _AES)
-        self._file.flush()
         sealed = os.pread(self._file.fileno(), length + skip, block * _AES)
         return self._cipher(block).decryptor().update(sealed)[skip:]
 
@@ -69,12 +78,16 @@ class Cutter:
         self._start = 0  # of the unfinished line
         self._rest = b""
         self._passed_over = 0  # bytes of the unfinished line that are not kept
-        self._begun = False
+        self._head: bytes | None = b""  # the first bytes, until they can be told from a byte-order mark
 
     def cut(self, block: bytes) -> list[Line]:
         """Return the lines that end in this block, blank ones left out."""
-        if not self._begun:
-            self._begun = True
+        if self._head is not None:
+            block = self._head + block
+            if len(block) < len(_BOM) and _BOM.startswith(block):
+                self._head = block
+                return []
+            self._head = None
             if block.startswith(_BOM):
                 block, self._start = block[len(_BOM) :], len(_BOM)
         if len(self._rest) > MAX_LINE and b"\n" not in block:
@@ -86,7 +99,7 @@ class Cutter:
 
     def finish(self) -> list[Line]:
         """Return the last line, where the input ends without a line end."""
-        line = self._line(self._rest)
+        line = self._line(self._rest + (self._head or b""))
         return [] if line is None else [line]
 
     def _line(self, text: bytes) -> Line | None:
@@ -101,18 +114,22 @@ class Cutter:
 class Input:
     """One input of a run: its lines, and each of them again by its offset (in the text, after decompression)."""
 
-    def __init__(self, name: str, stream: BinaryIO, spool: Spool | None, *, packed: bool) -> None:
+    def __init__(
+        self, name: str, stream: BinaryIO, spool: Spool | None, *, packed: bool, at_opening: os.stat_result | None
+    ) -> None:
         self.name = name
         self._stream = stream
         self._spool = spool
         self._packed = packed
         self._read = spool is None
-        self._at_opening = os.fstat(stream.fileno()) if spool is None or packed else None
+        self._at_opening = at_opening
+        self._steady = False
+        self._ahead, self._ahead_at = b"", 0
 
     def batches(self) -> Iterator[list[Line]]:
         """Yield the lines that are not blank, a block's worth at a time.
 
-        A broken gzip raises InputError, after its last whole block.
+        A broken gzip raises InputError, after the lines before the damage.
         """
         cutter = Cutter()
         for block in self._blocks():
@@ -124,9 +141,10 @@ class Input:
             self._stream.seek(0)
         elif self._read:
             raise InputError(f"{self.name} was read already.")
-        source: IO[bytes] = cast("IO[bytes]", gzip.GzipFile(fileobj=self._stream)) if self._packed else self._stream
+        # gzip's `read` would lose with a damaged block all that it had unpacked of it before; its `read1` does not.
+        read = gzip.GzipFile(fileobj=self._stream).read1 if self._packed else self._stream.read
         try:
-            while block := source.read(_BLOCK):
+            while block := read(_BLOCK):
                 if self._spool is not None:
                     self._spool.write(block)
                 yield block
@@ -143,19 +161,32 @@ class Input:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return the bytes of a line again; raise InputChangedError where the file has no such bytes any more."""
+        start = offset - self._ahead_at
+        if start < 0 or start + length > len(self._ahead):
+            self._ahead_at, self._ahead, start = offset, self._read_ahead(offset, max(length, AHEAD)), 0
+        data = self._ahead[start : start + length]
+        if len(data) != length:
+            raise self._changed()
+        return data
+
+    def _read_ahead(self, offset: int, length: int) -> bytes:
+        """Read a stretch of the input; it is the one that was read before, or InputChangedError is raised."""
         if self._spool is None:
             data = os.pread(self._stream.fileno(), length, offset)
-        else:
-            if not self._read:
-                for _ in self._blocks():
-                    pass
-            data = self._spool.read_at(offset, length)
-        if len(data) != length:
-            raise InputChangedError(
-                f"{self.name} is shorter than when it was read; nothing of the change was sent.",
-                hint="Run the same command again: it reads the input anew and resumes.",
-            )
-        return data
+            # Looked at after the reading, so that what was read is known to be from before any change.
+            if not self.unchanged():
+                raise self._changed()
+            return data
+        if not self._read:
+            for _ in self._blocks():
+                pass
+        return self._spool.read_at(offset, length)
+
+    def _changed(self) -> InputChangedError:
+        return InputChangedError(
+            f"{self.name} was changed after it was read; nothing of the change was sent.",
+            hint="Run the same command again: it reads the input anew and resumes.",
+        )
 
     def fingerprint(self, now: float) -> str | None:
         """Return what tells this file, unchanged, from any other or later one; None where nothing does.
@@ -167,9 +198,13 @@ class Input:
             return None
         at = self._at_opening
         tick = _TICK_S if at.st_ctime_ns % 1_000_000_000 else _WHOLE_SECOND_S
-        if now - at.st_ctime < tick:
-            return None
-        return ":".join(map(str, _identity(at)))
+        self._steady = now - at.st_ctime >= tick
+        return ":".join(map(str, _identity(at))) if self._steady else None
+
+    @property
+    def trusted(self) -> bool:
+        """Return whether a change of this input cannot go unnoticed: its own copy, or a file with a fingerprint."""
+        return self._spool is not None or self._steady
 
     def unchanged(self) -> bool:
         """Return whether the file is still as it was when it was opened."""
@@ -187,7 +222,7 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
     """Open an input: a path, or `-` for standard input. Raise InputError, with a remedy, where it cannot be read."""
     if path == STDIN:
         source = stdin or sys.stdin.buffer
-        return _opened("<stdin>", source, spool_folder, pipe=True)
+        return _opened("<stdin>", source, spool_folder, at=None)
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the input
     except FileNotFoundError:
@@ -198,13 +233,15 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
         raise InputError(f"{path} is a folder.", hint="Name the files in it, e.g. with *.jsonl.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", hint="Check who may read it.") from None
-    return _opened(path, stream, spool_folder, pipe=not stat.S_ISREG(os.fstat(stream.fileno()).st_mode))
+    at = os.fstat(stream.fileno())
+    return _opened(path, stream, spool_folder, at=at if stat.S_ISREG(at.st_mode) else None)
 
 
-def _opened(name: str, stream: BinaryIO, folder: Path, *, pipe: bool) -> Input:
+def _opened(name: str, stream: BinaryIO, folder: Path, *, at: os.stat_result | None) -> Input:
     packed = _is_gzip(stream)
     try:
-        return Input(name, stream, Spool(folder) if pipe or packed else None, packed=packed)
+        spool = Spool(folder) if at is None or packed else None
+        return Input(name, stream, spool, packed=packed, at_opening=at)
     except OSError as error:
         raise InputError(
             f"{name} cannot be spooled in {folder}: {error.strerror}.", hint="Choose another folder with --ledger FILE."
@@ -218,7 +255,10 @@ def _is_gzip(stream: BinaryIO) -> bool:
 
 def _near(path: str) -> str:
     folder = Path(path).parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return ""
     close = get_close_matches(Path(path).name, names, n=1)
     return f" (did you mean {folder / close[0]}?)" if close else ""
 

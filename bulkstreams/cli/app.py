@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -253,6 +254,9 @@ async def _serve(settings: SandboxSettings) -> None:
 
 
 def _await(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    # What is imported by now stays: the collector need not walk it again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     return anyio.run(work, backend_options={"use_uvloop": _has_uvloop()})
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -28,12 +29,14 @@ def digest(definition: Mapping[str, Any]) -> bytes:
     not count, an absent status is `enabled`, response-only properties and secrets are passed over.
     """
     name = definition.get("name")
-    events = sorted([str(s.get("event_type")) for s in definition.get("subscriptions") or ()])
+    events = [str(one.get("event_type")) for one in definition.get("subscriptions") or ()]
+    if len(events) > 1:
+        events.sort()
     return (
         _part("" if name is None else f"={name}")
-        + _part("\n".join(events))
+        + _repeated("\n".join(events))
         + _part(_destination(definition.get("destination")))
-        + _part(str(definition.get("status") or DEFAULT_STATUS))
+        + _repeated(str(definition.get("status") or DEFAULT_STATUS))
     )
 
 
@@ -50,21 +53,36 @@ def _part(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest()
 
 
+_repeated = lru_cache(maxsize=512)(_part)  # few statuses and sets of events make up most of an input
+
+
 def _destination(destination: object) -> str:
     """Return a text that tells two destinations apart: built by hand for those that we know, as JSON for others."""
     if isinstance(destination, dict):
         configuration = destination.get("configuration")
-        kind = destination.get("type")
-        if kind == "webhook" and isinstance(configuration, dict):
-            return "\n".join(("webhook", str(configuration.get("webhook_endpoint")), _authorization(configuration)))
+        shown = _SHOWN.get(str(destination.get("type")))
+        if shown is not None and isinstance(configuration, dict):
+            return shown(configuration)
     return json.dumps(_without_secrets(destination), sort_keys=True, separators=(",", ":"))
 
 
-def _authorization(configuration: Mapping[str, Any]) -> str:
+def _webhook(configuration: Mapping[str, Any]) -> str:
     found = configuration.get("webhook_authorization")
+    endpoint = configuration.get("webhook_endpoint")
     if not isinstance(found, dict):
-        return ""
-    return f"{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"
+        return f"webhook\n{endpoint}"
+    return f"webhook\n{endpoint}\n{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"
+
+
+def _eventbridge(configuration: Mapping[str, Any]) -> str:
+    return f"eventbridge\n{configuration.get('aws_account_id')}\n{configuration.get('aws_region')}"
+
+
+def _action(configuration: Mapping[str, Any]) -> str:
+    return f"action\n{configuration.get('action_id')}"
+
+
+_SHOWN: Final = {"webhook": _webhook, "eventbridge": _eventbridge, "action": _action}
 
 
 def _without_secrets(value: object) -> object:

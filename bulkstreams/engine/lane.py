@@ -34,6 +34,9 @@ from bulkstreams.schema import created_id, read_error
 MAX_WINDOW: Final = 4096
 """The most records that one lane holds in flight or about to be: what a crash leaves in doubt at the worst."""
 
+WINDOW_S: Final = 1.0
+"""Seconds' worth of sending that a lane claims ahead of its limiter."""
+
 UNREACHABLE_AFTER: Final = 100
 """Records in a row that could not be sent at all, with no answer between, after which a tenant is given up."""
 
@@ -77,7 +80,6 @@ class Tools:
     ledger: Ledger
     recorder: Recorder
     prepare: Callable[[Claim], Prepared]
-    check_inputs: Callable[[], None]
     mask: Callable[[str, tuple[str, ...]], str]
     allow: Callable[[int], int]
     clock: Clock
@@ -114,6 +116,8 @@ class Lane:
         self._waiting: list[tuple[float, int, Claim]] = []
         self._waiter_runs = False
         self._workers = 0
+        self._sent = 0
+        self._sized_at, self._sized_sent = tools.clock.monotonic(), 0
         self._unreachable = 0
         self._returned = False
         self._changed = asyncio.Event()
@@ -190,21 +194,22 @@ class Lane:
 
     async def _claim(self, room: int) -> bool:
         """Claim up to `room` records; return whether there are no more for now."""
-        ran_dry = not self._ready
         count = self.tools.allow(room)
         claims = await self.tools.ledger.claim(self.tenant, count, self.tools.clock.wall()) if count else []
         self.tools.allow(len(claims) - count)
         if claims:
-            self.tools.check_inputs()
-            self._size_window(ran_dry, len(claims))
+            self._size_window()
             self._ready.extend(claims)
             self._staff()
         return len(claims) < room
 
-    def _size_window(self, ran_dry: bool, claimed: int) -> None:
-        """Hold more where the workers ran out before a refill came."""
-        if ran_dry and claimed * 2 >= self._window:
-            self._window = min(self._window * 2, MAX_WINDOW)
+    def _size_window(self) -> None:
+        """Hold what the lane sends in `WINDOW_S`, as it went since the last claim; it may double at most."""
+        now = self.tools.clock.monotonic()
+        passed, sent = now - self._sized_at, self._sent - self._sized_sent
+        self._sized_at, self._sized_sent = now, self._sent
+        wanted = min(2 * self._window, round(WINDOW_S * sent / passed)) if passed > 0 and sent else 0
+        self._window = max(2 * self.settings.concurrency, min(MAX_WINDOW, wanted))
 
     def _staff(self) -> None:
         wanted = min(self.settings.concurrency - self._workers, len(self._ready))
@@ -216,14 +221,14 @@ class Lane:
 
     async def _work(self) -> None:
         """Send one record after the other, until none is ready."""
-        ready, low = self._ready, self._window // 2
+        ready = self._ready
         try:
             while ready and self.stopped is None:
                 claim = ready.popleft()
                 prepared = self._prepare(claim)
                 if prepared is not None:
                     await self._send(claim, prepared)
-                if len(ready) <= low:
+                if len(ready) * 2 <= self._window:
                     self._changed.set()
         finally:
             self._workers -= 1
@@ -248,6 +253,7 @@ class Lane:
             return
         tally = self.tools.recorder.tally
         tally.requests += 1
+        self._sent += 1
         if claim.attempts:
             tally.retries += 1
         sent_at = self.tools.clock.wall()

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
 
 from bulkstreams.core.metrics import Tally
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Settlement
+
+GATHER_S: Final = 0.02
+"""How long settlements are gathered for one commit: an `fsync` costs as much as settling a hundred records."""
+
+ENOUGH: Final = 512
+"""Settlements that are worth a commit of their own at once."""
 
 Listener = Callable[[Sequence[Settlement]], None]
 
@@ -25,6 +34,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurry = asyncio.Event()
         self._over = False
         self.tally = Tally()
 
@@ -41,6 +51,9 @@ class Recorder:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
+                if len(self._waiting) < ENOUGH and not self._over and not self._hurry.is_set():
+                    with anyio.move_on_after(GATHER_S):
+                        await self._hurry.wait()
                 await self._write()
             self._idle.set()
 
@@ -53,9 +66,12 @@ class Recorder:
 
     async def flush(self) -> None:
         """Wait until everything that was put is durable."""
+        self._hurry.set()
         await self._idle.wait()
+        self._hurry.clear()
 
     def close(self) -> None:
         """Let `run` end once everything is written."""
         self._over = True
+        self._hurry.set()
         self._wake.set()

@@ -1,6 +1,6 @@
 """JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
 
-from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, prepare, read_line
+from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, line_digest, prepare, read_line
 from bulkstreams.schema.replies import Page, created_id, read_error, read_page, read_stream
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Page",
     "Rules",
     "created_id",
+    "line_digest",
     "prepare",
     "read_error",
     "read_line",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -17,6 +18,8 @@ from bulkstreams.model import Problem
 from bulkstreams.schema.definition import METHODS, PROPERTIES, REGIONS, STATUSES, TYPES
 
 _TAGS: Final = frozenset({*TYPES, *METHODS})
+_TAGGED: Final = frozenset({"destination", "webhook_authorization"})
+_OF_ENVELOPE: Final = frozenset({"tenant", "key"})
 _JSON_TYPES: Final = {
     dict: "an object", list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number",
     type(None): "null",
@@ -30,42 +33,57 @@ def type_name(value: object) -> str:
 
 
 def show(value: object) -> str:
-    """Return a value as JSON, shortened."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f'{text[: SHOWN - 1]}…"'
+    """Return a value as JSON, shortened; what would garble a terminal is escaped."""
+    if isinstance(value, str):
+        text = "".join(_legible(c) for c in json.dumps(value[:SHOWN], ensure_ascii=False)[1:-1])
+        return f'"{text}"' if len(text) <= SHOWN and len(value) <= SHOWN else f'"{text[:SHOWN]}…"'
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
+def _legible(character: str) -> str:
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
+
+
+@lru_cache(maxsize=512)
 def nearest(word: str, words: Sequence[str]) -> str:
     """Return ` (did you mean "…"?)` where one of `words` is near, else nothing."""
-    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    close = get_close_matches(word, words, n=1, cutoff=0.6) if len(word) <= SHOWN else []
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
 def translate(details: ErrorDetails) -> Problem:
     """Word one finding of pydantic."""
     place = _place(details["loc"])
-    path = join(place)
     kind, value = details["type"], details["input"]
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return _tag(place, value)
     word = _WORDS.get(kind)
     secret = "webhook_authorization" in place
-    return Problem(path=path, message=word(details, value, secret) if word else "is not allowed here")
+    return Problem(path=join(place), message=word(details, value, secret) if word else "is not allowed here")
 
 
 def join(place: Sequence[str | int]) -> str:
     """Return a JSON path as people write it: `subscriptions[1].event_type`."""
     text = ""
     for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        if isinstance(step, int) or not step.isidentifier() or len(step) > SHOWN:
+            text += f"[{show(step)}]"
+        else:
+            text += f".{step}" if text else step
     return text
 
 
 def _place(loc: Sequence[str | int]) -> list[str | int]:
-    """Drop the tags of unions from a location: they stand behind `destination` and `webhook_authorization`."""
+    """Drop the tags of unions from a location: one stands behind `destination` and `webhook_authorization` each."""
     place: list[str | int] = []
+    tagged = False
     for step in loc:
-        if step in _TAGS and place and place[-1] in {"destination", "webhook_authorization"}:
+        if tagged and step in _TAGS:
+            tagged = False
             continue
         place.append(step)
+        tagged = step in _TAGGED
     return place
 
 
@@ -76,21 +94,25 @@ def _found(value: object, secret: bool) -> str:
 
 
 def _extra(details: ErrorDetails, _value: object, _secret: bool) -> str:
-    loc = details["loc"]
-    tags = tuple(
-        step for step in loc[:-1] if isinstance(step, str) and step in {"subscriptions", "destination", *_TAGS}
-    )
-    if tags[:1] == ("destination",) and len(loc) == 3:
-        tags = ("destination",)
-    known = PROPERTIES.get(tags, ())
-    return f"unknown property{nearest(str(loc[-1]), known)}; allowed: {', '.join(known)}"
+    *parents, name = details["loc"]
+    known = PROPERTIES.get(_shape(parents), ())
+    if not parents and name in _OF_ENVELOPE:
+        return f'stands beside a definition, not in it: {{"stream": {{…}}, "{name}": "…"}}'
+    return f"unknown property{nearest(str(name), known)}; allowed: {', '.join(known)}"
 
 
-def _missing(details: ErrorDetails, _value: object, _secret: bool) -> str:
+def _shape(parents: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the key of PROPERTIES for the object at a location: the unions' tags, and no tag for their own object."""
+    if len(parents) == 2 and parents[0] == "destination":
+        return ("destination",)
+    return tuple(step for step in parents if isinstance(step, str) and step in {"subscriptions", "destination", *_TAGS})
+
+
+def _missing(_details: ErrorDetails, _value: object, _secret: bool) -> str:
     return "is required and missing"
 
 
-def _type(expected: str) -> Callable[[ErrorDetails, object, bool], str]:
+def _type(expected: str) -> _Word:
     return lambda _details, value, secret: f"must be {expected} {_found(value, secret)}"
 
 
@@ -107,30 +129,38 @@ def _few(_details: ErrorDetails, _value: object, _secret: bool) -> str:
     return "must have at least 1 item (got none); leave it out, or name an event type"
 
 
+_NO_CONTROL: Final = "must not contain control characters such as line breaks"
 _PATTERNS: Final = {
     "username": "must not contain a colon or a control character",
     "header_key": "must be a header name: letters, digits and !#$%&'*+.^_`|~- (RFC 7230)",
-    "password": "must not contain control characters such as line breaks",
-    "token": "must not contain control characters such as line breaks",
-    "header_value": "must not contain control characters such as line breaks",
+    "password": _NO_CONTROL,
+    "token": _NO_CONTROL,
+    "header_value": _NO_CONTROL,
     "aws_account_id": "must be 12 digits",
 }
 
 
 def _pattern(details: ErrorDetails, value: object, secret: bool) -> str:
-    text = _PATTERNS.get(str(details["loc"][-1]), "has characters that are not allowed")
+    field = str(details["loc"][-1])
+    if field == "webhook_endpoint":
+        return _endpoint(str(value))
+    text = _PATTERNS[field]
     return text if secret else f"{text} {_found(value, secret)}"
 
 
+def _endpoint(value: str) -> str:
+    """Say what is wrong with an endpoint and show no more of it than its scheme: the rest may hold a password."""
+    if value.startswith("https://"):
+        return "must be a whole URL: https://, a host, no space and no control character"
+    scheme, colon, _ = value.partition("://")
+    known = colon and scheme.isalpha() and len(scheme) <= 6
+    return f"must start with https:// (got {show(f'{scheme}://…') if known else 'no https:// at its start'})"
+
+
 def _choice(details: ErrorDetails, value: object, _secret: bool) -> str:
-    field = str(details["loc"][-1])
-    if field == "aws_region":
+    if details["loc"][-1] == "aws_region":
         return f"must be an AWS region{nearest(str(value), REGIONS)} {_found(value, False)}"
     return f"must be {_either(STATUSES)} {_found(value, False)}"
-
-
-def _tag(words: Sequence[str]) -> str:
-    return f"must be {_either(words)}"
 
 
 def _either(words: Sequence[str]) -> str:
@@ -138,35 +168,25 @@ def _either(words: Sequence[str]) -> str:
     return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
-def _union_tag(details: ErrorDetails, value: object, _secret: bool) -> str:
-    inside = details["loc"][-1] == "webhook_authorization"
+def _tag(place: Sequence[str | int], value: Any) -> Problem:
+    """Word what is wrong with the property that says which kind of object this is."""
+    inside = place[-1] == "webhook_authorization"
     field, words = ("method", METHODS) if inside else ("type", TYPES)
-    if not isinstance(value, dict):
-        return f"must be an object {_found(value, inside)}"
+    path = join([*place, field])
     if field not in value:
-        return f"{field} is required and missing; it {_tag(words)}"
+        return Problem(path=path, message=f"is required and missing; it must be {_either(words)}")
     found = value[field]
     # A method is no secret, but people do put a token where its kind belongs.
-    shown = f' (got "{found}")' if isinstance(found, str) and len(found) <= 20 and not inside else ""
-    return f"{field} {_tag(words)}{nearest(str(found), words)}{shown}"
+    hint = nearest(found, words) if isinstance(found, str) else ""
+    return Problem(path=path, message=f"must be {_either(words)}{hint} {_found(found, inside)}")
 
 
-def _scheme(_details: ErrorDetails, value: Any, _secret: bool) -> str:
-    scheme, colon, _ = str(value).partition("://")
-    shown = f'"{scheme[:12]}://…"' if colon and scheme.isalnum() else "no scheme"
-    return f"must start with https:// (got {shown})"
-
-
-def _url(_details: ErrorDetails, _value: object, _secret: bool) -> str:
-    return "must be a whole URL: https://, a host, no spaces or control characters"
-
-
-_WORDS: Final[dict[str, Callable[[ErrorDetails, Any, bool], str]]] = {
+_Word = Callable[[ErrorDetails, Any, bool], str]
+_WORDS: Final[dict[str, _Word]] = {
     "extra_forbidden": _extra,
     "missing": _missing,
     "string_type": _type("a string"),
     "list_type": _type("an array"),
-    "model_type": _type("an object"),
     "model_attributes_type": _type("an object"),
     "dict_type": _type("an object"),
     "string_too_short": _short,
@@ -174,8 +194,4 @@ _WORDS: Final[dict[str, Callable[[ErrorDetails, Any, bool], str]]] = {
     "too_short": _few,
     "string_pattern_mismatch": _pattern,
     "literal_error": _choice,
-    "union_tag_invalid": _union_tag,
-    "union_tag_not_found": _union_tag,
-    "endpoint_scheme": _scheme,
-    "endpoint_url": _url,
 }

@@ -6,10 +6,13 @@ No byte sequence makes these raise, and no secret value gets into what they say,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, cast
+from itertools import islice
+from math import isinf
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 from pydantic import ValidationError
@@ -17,13 +20,20 @@ from pydantic import ValidationError
 from bulkstreams.core.matching import digest
 from bulkstreams.core.references import Reference, left_over, parse_reference
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Invalid, Key, Prepared, Problem, Record
-from bulkstreams.schema.definition import DEFINITION, EVENT_TYPES
+from bulkstreams.schema.definition import EVENT_TYPES, check
 from bulkstreams.schema.problems import join, nearest, show, translate, type_name
 
 RULES_VERSION: Final = 1
 """Raised whenever a line could be judged otherwise than before, so that unchanged inputs are read anew."""
 
 MAX_KEY: Final = 512
+"""Characters of a key, or of a tenant."""
+
+MOST_PROBLEMS: Final = 100
+"""Problems of one line that are told: a megabyte of nonsense must not become ten."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CATALOGUE: Final = tuple(sorted(EVENT_TYPES))
 _ENVELOPE: Final = ("stream", "tenant", "key")
 
 
@@ -34,48 +44,69 @@ class Rules:
     allow_unknown_events: bool = False
 
 
+class _Envelope(NamedTuple):
+    """What stands around a definition; `whole` where all that was given of it can be used."""
+
+    tenant: str | None = None
+    key: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def key_beside(self, name: str | None) -> Key | None:
+        """Return the record's key: the caller's own, else the name; none where another may have been meant."""
+        text = name if self.key is None else self.key
+        return None if text is None or self.problems else Key(text)
+
+
+_BARE: Final = _Envelope()
+
+
 def read_line(data: bytes, rules: Rules, unresolvable: Callable[[Reference], str | None]) -> Record | Invalid:
     """Validate one line; `unresolvable` says why a reference cannot be resolved, or None where it can."""
     decoded = _decode(data)
     if isinstance(decoded, Problem):
         return Invalid(problems=(decoded,))
-    tenant: str | None = None
-    key: str | None = None
-    problems: list[Problem] = []
-    definition = decoded
+    envelope, definition = _BARE, decoded
     if "stream" in decoded:
-        tenant, key, problems = _envelope(decoded)
-        definition = decoded["stream"]
+        envelope, definition = _open(decoded), decoded["stream"]
         if not isinstance(definition, dict):
-            problems.append(Problem(path="stream", message=f"must be an object (got {type_name(definition)})"))
-            return Invalid(problems=tuple(problems), tenant=tenant, key=_key(key, None), name=None)
+            wrong = Problem(path="stream", message=f"must be an object (got {type_name(definition)})")
+            return Invalid(problems=(*envelope.problems, wrong), tenant=envelope.tenant, key=envelope.key_beside(None))
     notes = _drop_response_only(definition)
-    try:
-        DEFINITION.validate_python(definition)
-    except ValidationError as error:
-        problems += map(translate, error.errors(include_url=False))
-    problems += _check_texts(definition, unresolvable)
-    events = _check_events(definition)
-    if rules.allow_unknown_events:
-        notes = [*notes, *(event for event in events if event.message.startswith("unknown"))]
-        events = [event for event in events if not event.message.startswith("unknown")]
-    problems += events
+    problems = _check_shape(definition)
+    if b"\\" in data or b"${" in data or b"##" in data or b"@@" in data:
+        problems = _check_texts(definition, problems, unresolvable)
+    for event in _check_events(definition, rules):
+        if event.message.startswith(_UNKNOWN) and rules.allow_unknown_events:
+            notes.append(event)
+        else:
+            problems.append(event)
     name = definition.get("name")
-    name = name if isinstance(name, str) and name else None
-    if problems:
-        return Invalid(problems=tuple(problems), tenant=tenant, key=_key(key, name), name=name)
+    if problems or envelope.problems:
+        name = name if isinstance(name, str) and 0 < len(name) <= MAX_KEY else None
+        return Invalid(
+            problems=_not_for_ever([*envelope.problems, *problems]),
+            tenant=envelope.tenant,
+            key=envelope.key_beside(name),
+            name=name,
+        )
     found = digest(definition)
-    return Record(
-        tenant,
-        _key(key, name) or Key(f"digest:{blake2b(found, digest_size=16).hexdigest()}"),
-        name,
-        found,
-        tuple(notes),
-    )
+    key = envelope.key_beside(name)
+    if key is None:
+        key = Key(f"digest:{blake2b(found, digest_size=16).hexdigest()}")
+    return Record(envelope.tenant, key, name, found, tuple(notes))
+
+
+def line_digest(data: bytes) -> bytes | None:
+    """Return the digest of the definition in a line, valid or not; None where there is none."""
+    try:
+        decoded = orjson.loads(data)
+        return digest(decoded.get("stream", decoded))
+    except (ValueError, AttributeError, TypeError):
+        return None
 
 
 def prepare(data: bytes, resolve: Callable[[Reference], str]) -> Prepared | None:
-    """Return the body to POST for a line that `read_line` accepted; None where it cannot be that line.
+    """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
     What `resolve` raises for a reference goes through.
     """
@@ -90,16 +121,15 @@ def prepare(data: bytes, resolve: Callable[[Reference], str]) -> Prepared | None
         definition.pop(unsent, None)
     secrets: tuple[str, ...] = ()
     try:
-        found = digest(definition)
         destination = definition["destination"]
         configuration = destination["configuration"]
         if destination["type"] == "webhook":
             secrets = (_resolve(configuration["webhook_authorization"], resolve),)
-        else:
+        elif destination["type"] == "eventbridge":
             configuration.pop("aws_partner_event_source", None)
     except (AttributeError, KeyError, TypeError):
         return None
-    return Prepared(orjson.dumps(definition), found, secrets)
+    return Prepared(orjson.dumps(definition), secrets)
 
 
 def _resolve(authorization: dict[str, Any], resolve: Callable[[Reference], str]) -> str:
@@ -114,16 +144,20 @@ def _resolve(authorization: dict[str, Any], resolve: Callable[[Reference], str])
 
 
 def _decode(data: bytes) -> dict[str, Any] | Problem:
-    """Decode one line strictly; the usual line costs no more than orjson's own work."""
+    """Decode one line strictly; the usual line costs little more than orjson's own work."""
     try:
         decoded = orjson.loads(data)
-    except ValueError as error:
-        return Problem(path="", message=_why_not_json(data, str(error)))
+    except ValueError:
+        return Problem(path="", message=_why_not_json(data))
     if not isinstance(decoded, dict):
         return Problem(path="", message=f"must be a JSON object (got {type_name(decoded)})")
+    try:
+        quotes = orjson.dumps(decoded).count(b'"')
+    except TypeError:
+        return Problem(path="", message=_TOO_DEEP)
     # JSON strings hold two quotes each and, without a backslash, no more. A key given twice survives only once, so the
     # line then has more quotes than what was read of it.
-    if b"\\" in data or data.count(b'"') != orjson.dumps(decoded).count(b'"'):
+    if data.count(b'"') != quotes or b"\\" in data:
         twice = _key_given_twice(data)
         if twice is not None:
             return Problem(path="", message=f"the property {show(twice)} is given twice in one object")
@@ -140,56 +174,76 @@ def _key_given_twice(data: bytes) -> str | None:
                 twice.append(key)
             seen.add(key)
 
-    json.loads(data, object_pairs_hook=note)
+    json.loads(data.decode(), object_pairs_hook=note, parse_int=float)  # a long number costs no long arithmetic
     return twice[0] if twice else None
 
 
-def _why_not_json(data: bytes, error: str) -> str:
+_TOO_DEEP: Final = "is nested too deeply"
+
+
+class _NoNumberError(ValueError):
+    """A number that JSON does not have, or that nothing could hold; carries the sentence."""
+
+
+def _no_constant(text: str) -> float:
+    raise _NoNumberError(f"is not JSON: {text} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    if isinf(float(text)):
+        raise _NoNumberError("is not JSON: a number is too large")
+    return 0.0
+
+
+def _why_not_json(data: bytes) -> str:
     """Say why a line is no JSON without showing any of it."""
     try:
-        data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as wrong:
         return f"is not UTF-8 text: a wrong byte at position {wrong.start + 1}"
     try:
-        json.loads(data)
-    except RecursionError:
-        return "is nested too deeply"
+        decoded = json.loads(text, parse_constant=_no_constant, parse_int=_finite, parse_float=_finite)
+        json.dumps(decoded, ensure_ascii=False).encode()
     except json.JSONDecodeError as wrong:
-        return f"is not JSON: {wrong.msg[0].lower()}{wrong.msg[1:]} at column {wrong.colno}"
-    except ValueError:
-        return "is not JSON: a number is too large"
-    if "recursion" in error:
-        return "is nested too deeply"
-    if "surrogate" in error:
-        return "is not JSON: half of a surrogate pair (\\uD800–\\uDFFF) stands alone"
-    return "is not JSON: NaN, Infinity and -Infinity are no JSON values"
+        words = wrong.msg[0].lower() + wrong.msg[1:].rstrip(": ").removesuffix(" at")
+        return f"is not JSON: {words} at column {wrong.colno}"
+    except _NoNumberError as wrong:
+        return str(wrong)
+    except UnicodeEncodeError:
+        return "is not JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone"
+    except RecursionError:
+        pass
+    return _TOO_DEEP
 
 
-def _envelope(decoded: Mapping[str, Any]) -> tuple[str | None, str | None, list[Problem]]:
+def _open(decoded: Mapping[str, Any]) -> _Envelope:
+    """Read what stands around a definition."""
     problems = [
-        Problem(path=key, message=f"unknown property{nearest(key, _ENVELOPE)}; allowed: {', '.join(_ENVELOPE)}")
-        for key in decoded
-        if key not in _ENVELOPE
+        Problem(
+            path=join([name]), message=f"unknown property{nearest(name, _ENVELOPE)}; allowed: {', '.join(_ENVELOPE)}"
+        )
+        for name in islice((name for name in decoded if name not in _ENVELOPE), MOST_PROBLEMS)
     ]
-    found: dict[str, str | None] = {"tenant": None, "key": None}
-    for field in found:
-        value = decoded.get(field)
-        if field not in decoded:
-            continue
-        if not isinstance(value, str) or not value:
-            problems.append(Problem(path=field, message=f"must be a string that is not empty (got {type_name(value)})"))
-        elif len(value) > MAX_KEY or not value.isprintable():
-            problems.append(
-                Problem(path=field, message=f"must be at most {MAX_KEY} characters, none a control character")
-            )
-        else:
-            found[field] = value
-    return found["tenant"], found["key"], problems
+    found: dict[str, str] = {}
+    for field in ("tenant", "key"):
+        if field in decoded:
+            value = decoded[field]
+            wrong = _wrong_with_text(value)
+            if wrong:
+                problems.append(Problem(path=field, message=wrong))
+            else:
+                found[field] = value
+    return _Envelope(found.get("tenant"), found.get("key"), tuple(problems))
 
 
-def _key(key: str | None, name: str | None) -> Key | None:
-    text = key if key is not None else name
-    return None if text is None else Key(text)
+def _wrong_with_text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a string (got {type_name(value)})"
+    if not value:
+        return 'must not be empty (got "")'
+    if len(value) > MAX_KEY:
+        return f"must be at most {MAX_KEY} characters long (got {len(value)})"
+    return "must not contain control characters" if _CONTROL.search(value) else None
 
 
 def _drop_response_only(definition: dict[str, Any]) -> list[Problem]:
@@ -198,66 +252,107 @@ def _drop_response_only(definition: dict[str, Any]) -> list[Problem]:
     for field in dropped:
         del definition[field]
     destination = definition.get("destination")
-    configuration = destination.get("configuration") if isinstance(destination, dict) else None
-    if isinstance(configuration, dict) and configuration.pop("aws_partner_event_source", None) is not None:
-        dropped.append("destination.configuration.aws_partner_event_source")
+    if isinstance(destination, dict) and destination.get("type") == "eventbridge":
+        configuration = destination.get("configuration")
+        if isinstance(configuration, dict) and "aws_partner_event_source" in configuration:
+            del configuration["aws_partner_event_source"]
+            dropped.append("destination.configuration.aws_partner_event_source")
     return [Problem(path=field, message="is set by the API; left out") for field in dropped]
 
 
-def _check_events(definition: Mapping[str, Any]) -> list[Problem]:
-    problems: list[Problem] = []
+def _check_shape(definition: Mapping[str, Any]) -> list[Problem]:
+    try:
+        check(definition)
+    except ValidationError as error:
+        return [translate(details) for details in islice(error.errors(include_url=False), MOST_PROBLEMS + 1)]
+    return []
+
+
+_UNKNOWN: Final = "unknown event type"
+
+
+def _check_events(definition: Mapping[str, Any], rules: Rules) -> Iterable[Problem]:
+    """Find event types that are not in the catalogue, or that are subscribed to twice."""
     subscriptions = definition.get("subscriptions")
+    if not isinstance(subscriptions, list):
+        return ()
+    events = [one.get("event_type") if isinstance(one, dict) else None for one in subscriptions]
+    texts = {event for event in events if isinstance(event, str)}
+    if len(texts) == len(events) and texts <= EVENT_TYPES:
+        return ()
+    return islice(_wrong_events(events, rules), MOST_PROBLEMS + 1)
+
+
+def _wrong_events(events: Sequence[object], rules: Rules) -> Iterator[Problem]:
     seen: set[str] = set()
-    for i, one in enumerate(subscriptions if isinstance(subscriptions, list) else ()):
-        event = one.get("event_type") if isinstance(one, dict) else None
+    remedy = "is not checked" if rules.allow_unknown_events else "--allow-unknown-events lets it by"
+    for i, event in enumerate(events):
         if not isinstance(event, str) or not event:
             continue
         path = f"subscriptions[{i}].event_type"
         if event not in EVENT_TYPES:
-            known = nearest(event, sorted(EVENT_TYPES))
-            problems.append(
-                Problem(
-                    path=path, message=f"unknown event type {show(event)}{known}; --allow-unknown-events lets it by"
-                )
-            )
+            known = nearest(event, _CATALOGUE)
+            yield Problem(path=path, message=f"{_UNKNOWN} {show(event)}{known}; {remedy}")
         if event in seen:
-            problems.append(Problem(path=path, message=f"{show(event)} is subscribed to twice"))
+            yield Problem(path=path, message=f"{show(event)} is subscribed to twice")
         seen.add(event)
-    return problems
 
 
-def _check_texts(definition: Mapping[str, Any], unresolvable: Callable[[Reference], str | None]) -> list[Problem]:
-    """Find references that do not resolve or do not belong, and placeholders that nobody replaced."""
-    problems: list[Problem] = []
-    stack: list[tuple[tuple[str | int, ...], object]] = [((), definition)]
-    while stack:
-        place, value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(((*place, key), inner) for key, inner in value.items())
-        elif isinstance(value, list):
-            stack.extend(((*place, i), inner) for i, inner in enumerate(value))
-        elif isinstance(value, str) and ("${" in value or "##" in value or "@@" in value):
-            problem = _check_text(place, value, unresolvable)
-            if problem is not None:
-                problems.append(problem)
-    return problems
+def _check_texts(
+    definition: Mapping[str, Any], problems: list[Problem], unresolvable: Callable[[Reference], str | None]
+) -> list[Problem]:
+    """Add references that do not resolve or do not belong, and placeholders that nobody replaced.
+
+    Where a text has such a problem, others of the same place only repeat it; and an unknown property is one as it is.
+    """
+    unknown = {problem.path for problem in problems if problem.message.startswith("unknown property")}
+    wrong = (
+        problem
+        for place, text in _texts((), definition, unknown)
+        if (problem := _check_text(place, text, unresolvable)) is not None
+    )
+    found = list(islice(wrong, MOST_PROBLEMS + 1))
+    places = {problem.path for problem in found}
+    return [problem for problem in problems if problem.path not in places] + found
+
+
+def _texts(
+    place: tuple[str | int, ...], value: object, unknown: set[str]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield every string in a definition with its place, in the order in which they stand."""
+    if isinstance(value, str):
+        yield place, value
+        return
+    inner: Iterable[tuple[str | int, object]]
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, one in inner:
+        if not unknown or join((*place, step)) not in unknown:
+            yield from _texts((*place, step), one, unknown)
 
 
 def _check_text(
-    place: tuple[str | int, ...], value: str, unresolvable: Callable[[Reference], str | None]
+    place: tuple[str | int, ...], text: str, unresolvable: Callable[[Reference], str | None]
 ) -> Problem | None:
-    marker = left_over(value)
-    if marker is not None:
-        shown = marker if len(marker) <= 60 else f"{marker[:59]}…"
-        return Problem(
-            path=join(place),
-            message=f"holds a placeholder that nobody replaced ({shown}); "
-            "a secret may be ${env:NAME} or ${file:PATH}",
-        )
-    reference = parse_reference(value)
+    reference = parse_reference(text)
+    path = join(place)
     if reference is None:
-        return None
+        marker = left_over(text)
+        return None if marker is None else Problem(path=path, message=_unreplaced(marker, place))
     if place[-1] not in SECRET_FIELDS:
-        return Problem(path=join(place), message=f"a reference may stand only for {', '.join(SECRET_FIELDS)}")
+        return Problem(path=path, message=f"must be a value: a reference may stand only for {', '.join(SECRET_FIELDS)}")
     why = unresolvable(reference)
-    return None if why is None else Problem(path=join(place), message=why)
+    return None if why is None else Problem(path=path, message=why)
+
+
+def _unreplaced(marker: str, place: Sequence[str | int]) -> str:
+    # What looks like a placeholder may be a piece of a secret: there, only its kind is told.
+    secret = "webhook_authorization" in place
+    shown = f"{marker[:2]}…{ {'$': '}'}.get(marker[0], marker[:2]) }" if secret else show(marker)
+    return f"holds a placeholder that nobody replaced ({shown}); a secret may be ${{env:NAME}} or ${{file:PATH}}"
+
+
+def _not_for_ever(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    if len(problems) <= MOST_PROBLEMS:
+        return tuple(problems)
+    more = Problem(path="", message=f"has more than {MOST_PROBLEMS} problems; these are the first")
+    return (*problems[:MOST_PROBLEMS], more)

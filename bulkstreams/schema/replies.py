@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -12,7 +13,9 @@ import orjson
 from bulkstreams.core.matching import Stream, digest
 
 MAX_MESSAGE: Final = 500  # characters of an error's own words that are kept
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+MAX_BODY: Final = 16_384  # bytes of an error's body that are looked at
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ def read_stream(found: object) -> Stream | None:
     name, status = found.get("name"), found.get("status")
     try:
         mark = digest(found)
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, RecursionError):
         return None
     return Stream(
         id=found["id"],
@@ -55,26 +58,37 @@ def read_page(data: bytes) -> Page | None:
     items = found.get("eventStreams") if isinstance(found, dict) else found
     if not isinstance(items, list):
         return None
-    streams = tuple(read_stream(item) for item in items)
-    if None in streams:
-        return None
+    streams = tuple([stream for item in items if (stream := read_stream(item)) is not None])
     cursor = found.get("next") if isinstance(found, dict) else None
-    return Page(
-        tuple(stream for stream in streams if stream is not None),
-        cursor if isinstance(cursor, str) and cursor else None,
-    )
+    if len(streams) < len(items) or not isinstance(cursor, str | None):
+        return None  # what it may leave out could pass for absent
+    return Page(streams, cursor or None)
 
 
-def read_error(data: bytes) -> tuple[str | None, str]:
-    """Return the error code, if any, and the message of an error's body, in one line and not for ever long."""
-    found = _decode(data)
+def read_error(data: bytes, mask: Callable[[str], str] | None = None) -> tuple[str | None, str]:
+    """Return the error code, if any, and the message of an error's body, in one line and not for ever long.
+
+    `mask` takes the secrets out of the message while it is whole; once shortened, it could hold half of one.
+    """
+    found = _decode(data[:MAX_BODY])
     if isinstance(found, dict):
-        code = found.get("errorCode") or (None if "statusCode" in found else found.get("error"))
-        message = found.get("message") or found.get("error_description") or found.get("error") or ""
-        return (str(code) if isinstance(code, str) else None), _one_line(str(message))
-    text = data.decode("utf-8", "replace")
-    title = _TITLE.search(text)
-    return None, _one_line(title[1] if title else re.sub(r"<[^>]*>", " ", text))
+        code = _first_text(found, ("errorCode",) if "statusCode" in found else ("errorCode", "error"))
+        text = _first_text(found, ("message", "error_description", "error")) or ""
+    else:
+        code, text = None, data[:MAX_BODY].decode("utf-8", "replace")
+        if found is None and "<" in text:
+            text = _without_tags(text)
+    return code and _one_line(code), _one_line(mask(text) if mask else text)
+
+
+def _first_text(found: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    return next((value for name in names if isinstance(value := found.get(name), str) and value), None)
+
+
+def _without_tags(html: str) -> str:
+    """Return the title of a page, else its words."""
+    title = _TITLE.search(html)
+    return title[1] if title and title[1].strip() else _TAG.sub(" ", html)
 
 
 def _one_line(text: str) -> str:
@@ -91,6 +105,7 @@ def _decode(data: bytes) -> Any:
 
 def _instant(value: object) -> float | None:
     try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
