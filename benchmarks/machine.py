@@ -67,7 +67,7 @@ def sink() -> Iterator[str]:
             process.stdout.close()
 
 
-def pin(core: int):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def pin(core: int):  # type: ignore[no-untyped-def]
     """Return what a child process calls to stay on one core."""
     return (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
 

@@ -16,10 +16,11 @@ import aiohttp
 import anyio
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from bulkstreams.core.pacing import retry_after
 from bulkstreams.core.retry import AMBIGUOUS, backoff
-from bulkstreams.errors import CredentialsError
+from bulkstreams.errors import CredentialsError, UsageError
 
 GRANT: Final = "client_credentials"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
@@ -28,6 +29,13 @@ LEEWAY_S: Final = 60.0
 DEFAULT_LIFE_S: Final = 86_400.0
 TRIES: Final = 5
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+
+PROBATION_S: Final = 600.0
+"""After a 401 was answered with a new token, the seconds within which a 401 to that one is final.
+
+Longer than the longest pause of a lane, so that a token that waited its turn and is refused then is caught, too.
+"""
+
 MAX_MESSAGE: Final = 300
 
 _HINT: Final = "Check the tenant's credentials, then run the same command again: it resumes."
@@ -68,7 +76,8 @@ class Authenticator:
         self._resolve = identity
         self._identity: Identity | None = None
         self._fetched: _Fetched | None = None
-        self._proven = True
+        self._replaced_at: float | None = None
+        self._failed: CredentialsError | None = None
         self._lock = anyio.Lock()
         self._clock, self._wall, self._sleep, self._draw = clock, wall, sleep, draw
 
@@ -80,60 +89,76 @@ class Authenticator:
         fetched = self._fetched
         return fetched.token if fetched is not None and self._clock() < fetched.expires_at else None
 
-    def proven(self) -> None:
-        """Note that the server took the token: after a later 401 another one may be fetched."""
-        self._proven = True
-
     async def token(self) -> str:
-        """Return a token, fetched if need be; those who ask meanwhile share it. Raise CredentialsError."""
+        """Return a token, fetched if need be; those who ask meanwhile share it. Raise CredentialsError, then for good.
+
+        A failure is shared like a token: the many who wait must not each send credentials that were refused.
+        """
         async with self._lock:
-            known = self.current()
-            return known if known is not None else await self._renew()
+            return self.current() or await self._renew()
 
     async def refresh(self, stale: str) -> str:
         """Return another token than `stale`, which the server refused; raise CredentialsError where that is no use."""
         async with self._lock:
-            known = self.current()
-            if known is not None and known != stale:
-                return known
+            if self._fetched is not None and self._fetched.token != stale:
+                return self.current() or await self._renew()
+            self._check_failed()
             if self._who().kind == "token":
-                raise CredentialsError(f"{self._base_url} refused the token (401).", hint=_HINT)
-            if not self._proven:
-                raise CredentialsError(f"{self._base_url} refused a token that it had just issued (401).", hint=_HINT)
-            self._proven = False
-            self._fetched = None
-            return await self._renew()
+                raise self._fail(f"{self._base_url} refused the token (401).")
+            if self._replaced_at is not None and self._clock() - self._replaced_at < PROBATION_S:
+                raise self._fail(f"{self._base_url} refused a token that it had just issued (401).")
+            self._fetched = None  # nobody else need try it
+            token = await self._renew()
+            self._replaced_at = self._clock()
+            return token
 
     def _who(self) -> Identity:
         if self._identity is None:
-            self._identity = self._resolve()
+            try:
+                self._identity = self._resolve()
+            except UsageError as error:
+                raise self._fail(error.message, error.hint) from None
         return self._identity
 
     async def _renew(self) -> str:
+        self._check_failed()
         who = self._who()
-        if who.kind == "token":
+        if who.kind != "token":
+            self._fetched = await self._fetch(who)
+        elif _is_token(who.secret):
             self._fetched = _Fetched(who.secret, float("inf"))
         else:
-            self._fetched = await self._fetch(who)
+            raise self._fail(f"the token for {self._base_url} is none: it is empty or holds white space.")
         return self._fetched.token
+
+    def _check_failed(self) -> None:
+        if self._failed is not None:
+            raise CredentialsError(self._failed.message, hint=self._failed.hint)
+
+    def _fail(self, message: str, hint: str = _HINT) -> CredentialsError:
+        """Note that no token is to be had any more; return the error that says so."""
+        self._fetched = None
+        self._failed = CredentialsError(message, hint=hint)
+        return self._failed
 
     async def _fetch(self, who: Identity) -> _Fetched:
         cause = ""
         for attempt in range(1, TRIES + 1):
             asked_at = self._clock()
+            form = self._form(who)
             try:
-                status, headers, body = await self._post(self._form(who))
+                status, headers, body = await self._post(form)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 cause, wait = f"no answer ({type(error).__name__})", None
             else:
                 if status == 200:
                     return self._read(body, asked_at)
                 if status not in AMBIGUOUS and status != 429:
-                    raise self._refused(who, status, body)
+                    raise self._refused(form, status, body)
                 cause, wait = f"it answered {status}", retry_after(headers) if status == 429 else None
             if attempt < TRIES:
                 await self._sleep(backoff(attempt, self._draw()) if wait is None else wait)
-        raise CredentialsError(f"no token could be had from {self._base_url}: {cause}.", hint=_HINT)
+        raise self._fail(f"no token could be had from {self._base_url}: {cause}.")
 
     async def _post(self, form: dict[str, str]) -> tuple[int, Any, bytes]:
         async with self._session.post(
@@ -159,11 +184,11 @@ class Authenticator:
             "iat": now, "exp": now + ASSERTION_LIFE_S, "jti": str(uuid4()),
         }  # fmt: skip
         try:
-            return jwt.encode(claims, who.secret, algorithm=who.signing_alg)
-        except (ValueError, TypeError, jwt.PyJWTError):
-            raise CredentialsError(
+            return jwt.encode(claims, _as_pem(who.secret), algorithm=who.signing_alg)
+        except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm, jwt.PyJWTError):
+            raise self._fail(
                 f"the private key for {self._base_url} cannot be used with {who.signing_alg}.",
-                hint="It must be an RSA key in PEM form, whole, without a passphrase.",
+                "It must be an RSA key in PEM form, whole, without a passphrase.",
             ) from None
 
     def _read(self, body: bytes, asked_at: float) -> _Fetched:
@@ -173,19 +198,29 @@ class Authenticator:
             life = float(found.get("expires_in") or DEFAULT_LIFE_S)
         except (ValueError, KeyError, TypeError, AttributeError):
             token, life = None, 0.0
-        if not isinstance(token, str) or not token:
-            raise CredentialsError(f"{self._base_url} answered a token request without a token.", hint=_HINT)
+        if not isinstance(token, str) or not _is_token(token):
+            raise self._fail(f"{self._base_url} answered a token request without a token.")
         return _Fetched(token, asked_at + life - min(LEEWAY_S, life / 10))
 
-    def _refused(self, who: Identity, status: int, body: bytes) -> CredentialsError:
+    def _refused(self, form: dict[str, str], status: int, body: bytes) -> CredentialsError:
         try:
             found = orjson.loads(body)
             words = str(found.get("error_description") or found.get("message") or found.get("error") or "")
         except (ValueError, AttributeError):
             words = ""
-        words = " ".join(words.replace(who.secret, "***").split())[:MAX_MESSAGE]
+        for name in ("client_secret", "client_assertion"):
+            if form.get(name):
+                words = words.replace(form[name], "***")
+        words = " ".join(words.split())[:MAX_MESSAGE]
         answer = f"{status}: {words}" if words else str(status)
-        return CredentialsError(
-            f"{self._base_url} refused the credentials of client {who.client_id} ({answer}).",
-            hint=_HINT,
-        )
+        return self._fail(f"{self._base_url} refused the credentials of client {form['client_id']} ({answer}).")
+
+
+def _is_token(text: str) -> bool:
+    """Return whether a text can stand in an Authorization header as one word."""
+    return bool(text) and all("!" <= c <= "~" for c in text)
+
+
+def _as_pem(text: str) -> str:
+    """Return a key whose line ends were written as backslash and n, as one-line variables hold it, in its own form."""
+    return text.replace("\\n", "\n")

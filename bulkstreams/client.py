@@ -81,10 +81,9 @@ class Client:
             response = await self._session.request(
                 method, url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
             )
-            length = response.content_length
-            if length is not None and length > MAX_REPLY_BYTES:
+            if response.status != 201 and (response.content_length or 0) > MAX_REPLY_BYTES:
                 response.close()
-                return Failure(f"a reply of {length} bytes", True, perf_counter() - began)
+                return Failure("an answer of absurd length", True, perf_counter() - began)
             data = await response.read()
         except NOT_SENT as error:
             return Failure(self._describe(error), False, perf_counter() - began)

@@ -37,6 +37,13 @@ class BulkstreamsError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
+def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception of a group that tells what went wrong: ours, if there is one; else the first."""
+    ours = group.subgroup(BulkstreamsError)
+    found: BaseException = (ours or group).exceptions[0]
+    return first_cause(found) if isinstance(found, BaseExceptionGroup) else found
+
+
 class UsageError(BulkstreamsError):
     """The command line, the environment or the configuration is wrong; nothing was sent."""
 

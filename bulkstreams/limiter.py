@@ -46,20 +46,16 @@ class Limiter:
         """Return the monotonic instant until which the tenant pauses; in the past where it does not."""
         return self._resume_at
 
+    def passes(self, in_flight: int) -> bool:
+        """Let one more request through at once where nothing limits it: the fast way of `acquire`."""
+        if self._closed or self._bucket is not None or self._turn.locked() or self._wait(in_flight) > 0.0:
+            return False
+        if self._window is not None:
+            self._window.take()
+        return True
+
     async def acquire(self, in_flight: Callable[[], int]) -> bool:
         """Wait until one more request may go, beside `in_flight()` others; return False if the gate was closed."""
-        bucket = self._bucket
-        if (
-            not self._closed
-            and not self._turn.locked()
-            and self._wait(in_flight()) <= 0.0
-            and (bucket is None or bucket.has_capacity())
-        ):
-            if bucket is not None:
-                await bucket.acquire()
-            if self._window is not None:
-                self._window.take()
-            return True
         async with self._turn:
             return await self._acquire_in_turn(in_flight)
 

@@ -1,7 +1,7 @@
 """The nouns: what a record is, what may happen to it, and what an attempt brought back.
 
-Values only, frozen and slotted. This module must never import another room, read a clock, or know a secret: the one
-noun that carries secrets on their way out, `Prepared`, keeps them out of its repr.
+Values only, and immutable. This module must never import another room, read a clock, or hold a secret; what may carry
+one on its way, a line or a reply's body, is kept out of every repr.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 Key = NewType("Key", str)
 """What makes a record the same across runs, within its tenant."""
@@ -121,16 +121,6 @@ class Invalid:
         return "; ".join(map(str, self.problems))
 
 
-class Prepared(NamedTuple):
-    """A record ready to be sent: the exact body, and the secret values in it, to mask them in what comes back."""
-
-    body: bytes
-    secrets: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"Prepared({len(self.body)} bytes)"
-
-
 class Reply(NamedTuple):
     """The server answered: its status, the headers it sent (case-insensitive), the body, and the time it took (s)."""
 
@@ -190,10 +180,13 @@ class Doubt(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What the ledger is to remember of a record from now on; reported only once it is durable."""
+    """What the ledger is to remember of a record from now on; reported only once it is durable.
+
+    `state` and `anchor` are the values of states, plain strings: SQLite takes those without asking what they mean.
+    """
 
     id: int
-    state: State
+    state: str
     attempts: int
     remote_id: str | None = None
     http_status: int | None = None
@@ -203,4 +196,4 @@ class Settlement(NamedTuple):
     settled_at: float | None = None
     latency_ms: float | None = None
     recovered: bool = False
-    anchor: Literal[State.CREATED, State.EXISTS] | None = None
+    anchor: str | None = None

@@ -14,7 +14,7 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str]) -> list[str]
     records, this_run = figures["records"], figures["this_run"]
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
     lines = [
-        f"{records['total']:,} records: {', '.join(parts) or 'none'}",
+        f"{records["total"]:,} records: {', '.join(parts) or 'none'}",
         f"this run: {this_run['created']:,} created ({this_run['recovered']:,} recovered by look-up) with "
         f"{this_run['requests']:,} requests, {this_run['retries']:,} retries, {this_run['throttled']:,} throttled, "
         f"{this_run['lookups']:,} look-ups, in {duration(figures['elapsed_s'])}",

@@ -6,17 +6,23 @@ This module must never write a secret down, log it, or name it in an error: erro
 from __future__ import annotations
 
 import base64
+import html
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from bulkstreams.core.references import Reference
 from bulkstreams.errors import SecretError
 
 MAX_SECRET: Final = 64 * 1024
 MASK: Final = "***"
+MIN_INNER: Final = 6
+"""The least length of a piece of base64 worth masking: a shorter one stands in any text by chance."""
+
+_URL_SIGNS: Final = {ord("+"): "-", ord("/"): "_"}
 
 
 class SecretResolver:
@@ -44,10 +50,15 @@ class SecretResolver:
             value, problem = (
                 self._variable(reference.target) if reference.scheme == "env" else self._file(reference.target)
             )
-            if value is not None and reference.scheme == "env" and not _is_one_line(value):
-                value, problem = None, f"the environment variable {reference.target} holds control characters"
+            if value is not None and not _is_plain(value):
+                value, problem = None, f"{self._name(reference)} holds control characters"
             self._known[reference], self._problems[reference] = value, problem
         return self._known[reference]
+
+    def _name(self, reference: Reference) -> str:
+        if reference.scheme == "env":
+            return f"the environment variable {reference.target}"
+        return f"the file {self._folder / reference.target}"
 
     def _variable(self, name: str) -> tuple[str | None, str]:
         value = self._environment.get(name)
@@ -76,7 +87,7 @@ def read_token_file(path: Path) -> str:
         ) from None
     except ValueError as error:
         raise SecretError(f"the token file {path} {error}.", hint="It should hold a token and nothing else.") from None
-    if not text or not _is_one_line(text) or " " in text:
+    if not text or not _is_plain(text) or any(c.isspace() for c in text):
         raise SecretError(
             f"the token file {path} {'is empty' if not text else 'holds more than one token'}.",
             hint="It should hold a token and nothing else.",
@@ -99,13 +110,34 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> list[str]:
-    plain = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe="")}
-    encoded = base64.b64encode(secret.encode()).decode()
-    return [form for form in (*sorted(plain, key=len, reverse=True), encoded) if form]
+    """Return every way in which a server is likely to write a secret, the longest first."""
+    forms = {
+        secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe=""), quote_plus(secret), html.escape(secret), *_base64_forms(secret.encode()),
+    }  # fmt: skip
+    return sorted(filter(None, forms), key=len, reverse=True)
 
 
-def _is_one_line(text: str) -> bool:
-    return all(c.isprintable() or c == "\t" for c in text) or text.startswith("-----BEGIN ")
+def _base64_forms(secret: bytes) -> list[str]:
+    """Return the base64 of a secret, alone and within a longer text such as HTTP basic's `user:password`.
+
+    Within, it stands at one of three offsets, and its first and last sign may hang on its neighbours: those are left.
+    """
+    alone = base64.b64encode(secret).decode()
+    inner = []
+    for shift in range(3):
+        text = base64.b64encode(bytes(shift) + secret).decode()
+        whole = text[-(-shift * 8 // 6) : (shift + len(secret)) * 8 // 6]
+        if len(whole) >= MIN_INNER:
+            inner.append(whole)
+    return [form.translate(signs) for form in (alone, *inner) for signs in ({}, _URL_SIGNS)]
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text is one line that JSON can carry, or a PEM key; surrogates are bytes that are no text."""
+    if text.startswith("-----BEGIN "):
+        return True
+    return not any(unicodedata.category(c) in {"Cc", "Cs"} and c != "\t" for c in text)
 
 
 def _read(path: Path) -> str:
@@ -114,6 +146,6 @@ def _read(path: Path) -> str:
     if len(data) > MAX_SECRET:
         raise ValueError("is too large for a secret")
     try:
-        return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        return data.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ValueError("is not text") from None

@@ -24,7 +24,7 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError
+from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError, first_cause
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
 from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
@@ -141,13 +141,15 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
             server = await stack.enter_async_context(Sandbox(SandboxSettings()))
             settings = settings.with_sandbox(server.url)
         session = await stack.enter_async_context(open_session(options, settings, os.environ, live))
-        async with anyio.create_task_group() as group:
-            group.start_soon(_watch_signals, session)
-            group.start_soon(show, live, kind, console())
-            try:
-                return await session.execute(settings)
-            finally:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_watch_signals, session)
+                group.start_soon(show, live, kind, console())
+                ended = await session.execute(settings)
                 group.cancel_scope.cancel()
+        except BaseExceptionGroup as group_:
+            raise first_cause(group_) from None
+        return ended
 
 
 async def _watch_signals(session: Session) -> None:

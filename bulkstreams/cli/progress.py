@@ -74,7 +74,7 @@ def line(live: Live) -> str:
     left = live.left_s()
     if left is not None:
         parts.append(f"{duration(left)} left")
-    parts += [f"{count:,} {state.value}" for state, count in sorted(live.states.items())]
+    parts += [f"{count:,} {state}" for state, count in sorted(live.states.items())]
     return " · ".join(parts + live.waits()[:3])
 
 

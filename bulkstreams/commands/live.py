@@ -21,6 +21,9 @@ SPAN_S: Final = 5.0
 MOST_SHOWN: Final = 20
 """Lines of one kind of complaint that are printed; the rest is counted."""
 
+_OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
+_FAILED: Final = frozenset(state.value for state in FAILED)
+
 Outcomes = Callable[[Sequence[Result]], None]
 
 
@@ -39,7 +42,7 @@ class Live:
         self.outcomes: Outcomes | None = None
         self.lines = 0
         self.done = 0
-        self.states: Counter[State] = Counter()
+        self.states: Counter[str] = Counter()
         self.failures: deque[Result] = deque(maxlen=3)
         self.began = clock()
         self._clock = clock
@@ -81,9 +84,9 @@ class Live:
 
     def settled(self, batch: Sequence[Settlement]) -> None:
         """Count what is durable now; look up what a person or a listener wants to see of it."""
-        final = [one for one in batch if one.state not in {State.PENDING, State.IN_DOUBT}]
+        final = [one for one in batch if one.state not in _OPEN]
         self.done += len(final)
-        self.states.update(one.state for one in final)
+        self.states.update([one.state for one in final])
         self._recent.append((self._clock(), self.done))
         if self.reader is None:
             return
@@ -91,7 +94,7 @@ class Live:
             if final:
                 self.outcomes(self.reader.by_id([one.id for one in final]))
             return
-        failed = [one.id for one in final if one.state in FAILED][-3:]
+        failed = [one.id for one in final if one.state in _FAILED][-3:]
         if failed:
             self.failures.extend(self.reader.by_id(failed))
 

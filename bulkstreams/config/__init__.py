@@ -1,6 +1,7 @@
 """Flags, environment and file → frozen settings; what a line's tenant means."""
 
-from bulkstreams.config.settings import SANDBOX, Flags, Settings, default_ledger, load
+from bulkstreams.config.settings import SANDBOX, Settings, default_ledger, load
+from bulkstreams.config.sources import Flags
 from bulkstreams.config.tenants import ClientSecret, Credentials, PrivateKeyJwt, Rate, Tenant, Token
 
 __all__ = [

@@ -1,7 +1,11 @@
-"""`bulkstreams.toml` → tables whose every key is known. An unknown key is an error that names the nearest right one."""
+"""`bulkstreams.toml` → tables whose every key is known. An unknown key is an error that names the nearest right one.
+
+This module must never say what a value means, nor show one in an error: it might be a secret.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,46 +23,61 @@ TENANT: Final = (
     "domain", "base_url", "token", "client_id", "client_secret", "private_key", "signing_alg", "audience", "rate",
     "burst", "reserve", "concurrency",
 )  # fmt: skip
+TEXTS: Final = frozenset(TENANT[:8]) | {"tenant"}
 
 
 class ConfigFile:
     """The configuration file, checked for its keys: `defaults`, and `tenants` by name."""
 
-    def __init__(self, path: Path, tables: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self.path = path
+        self._text = text
+        tables = tomllib.loads(text)
         self._check(tables, ("defaults", "tenants"), "")
-        self.defaults: Mapping[str, Any] = self._table(tables, "defaults")
+        self.defaults: Mapping[str, Any] = self._table(tables, "defaults", "")
         self._check(self.defaults, DEFAULTS, "defaults.")
-        tenants = self._table(tables, "tenants")
-        self.tenants: dict[str, Mapping[str, Any]] = {name: self._table(tenants, name) for name in tenants}
+        tenants = self._table(tables, "tenants", "")
+        self.tenants: dict[str, Mapping[str, Any]] = {name: self._table(tenants, name, "tenants.") for name in tenants}
         for name, table in self.tenants.items():
             self._check(table, TENANT, f"tenants.{name}.")
-            for key in ("domain", "base_url", "token", "client_id", "client_secret", "private_key", "audience"):
-                if not isinstance(table.get(key, ""), str):
-                    raise UsageError(f"{path}: tenants.{name}.{key} must be a string.", hint="Put it in quotes.")
 
-    def _table(self, tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    def where(self, place: str) -> str:
+        """Return how an error names a place of this file: the file, the line where it can be told, the key's path."""
+        table, _, key = place.rpartition(".")
+        number = _line(self._text, table, key)
+        return f"{self.path}{f':{number}' if number else ''}: {place}"
+
+    def _table(self, tables: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
         table = tables.get(name, {})
         if not isinstance(table, dict):
-            raise UsageError(f"{self.path}: {name} must be a table.", hint=f"Write [{name}] on a line of its own.")
+            example = f"[{place}{name}]" if place or name == "defaults" else "[tenants.NAME]"
+            raise UsageError(f"{self.where(place + name)} must be a table.", hint=f"Write {example} on its own line.")
         return table
 
     def _check(self, table: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
-        for key in table:
+        for key, value in table.items():
             if key not in known:
                 close = get_close_matches(key, known, n=1, cutoff=0.5)
                 raise UsageError(
-                    f"{self.path}{self._line(key)}: unknown key {place}{key}"
-                    f"{f' (did you mean {close[0]}?)' if close else ''}.",
+                    f"{self.where(place + key)} is an unknown key{f' (did you mean {close[0]}?)' if close else ''}.",
                     hint=f"Allowed here: {', '.join(known)}.",
                 )
+            if key in TEXTS and not isinstance(value, str):
+                raise UsageError(f"{self.where(place + key)} must be a string.", hint="Put it in quotes.")
 
-    def _line(self, key: str) -> str:
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        for number, text in enumerate(lines, 1):
-            if text.strip().startswith((key, f"[{key}")):
-                return f":{number}"
-        return ""
+
+def _line(text: str, table: str, key: str) -> int | None:
+    """Return the number of the line that sets `key` under the header `[table]`, or that is the header of it."""
+    here = ""
+    header = f"{table}.{key}" if table else key
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+            here = found[1].replace('"', "")
+            if here == header or here.startswith(f"{header}."):
+                return number
+        elif here == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
+            return number
+    return None
 
 
 def read_file(path: Path | None, folder: Path) -> ConfigFile | None:
@@ -67,11 +86,12 @@ def read_file(path: Path | None, folder: Path) -> ConfigFile | None:
     if path is None and not chosen.exists():
         return None
     try:
-        with chosen.open("rb") as file:
-            return ConfigFile(chosen, tomllib.load(file))
+        return ConfigFile(chosen, chosen.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(
             f"the configuration {chosen} cannot be read: {error.strerror}.", hint="Check --config."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"{chosen} is not TOML: it is not UTF-8.", hint="See the example in the README.") from None
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{chosen} is not TOML: {error}.", hint="See the example in the README.") from None

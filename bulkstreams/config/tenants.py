@@ -1,4 +1,7 @@
-"""What a tenant is to us: where it is, who we are there, how fast we may go. Credentials hide in their repr."""
+"""What a tenant is to us: where it is, who we are there, how fast we may go.
+
+This module must never let a credential into a repr, nor into an error about an address that holds one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from bulkstreams.errors import UsageError
 from bulkstreams.model import TenantName
 
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
+
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,16 @@ class Tenant:
 
 def check_base_url(text: str, where: str) -> str:
     """Return a base URL without `/api/v2` or a slash at its end; raise UsageError where it is none, or not safe."""
-    parts = urlsplit(text.strip())
     hint = f"Give {where} as https://HOST, or http:// only for this machine itself (127.0.0.1, localhost)."
     try:
+        parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise UsageError(f"{where}: {parts.netloc!r} is no host and port.", hint=hint) from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise UsageError(f"{where} must be a whole URL.", hint=hint)
+        raise UsageError(f"{where} has no usable host and port.", hint=hint) from None
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(f"{where} must hold no user, query or fragment.", hint=hint)
+    if parts.scheme not in {"http", "https"} or not host or not (_HOST.fullmatch(host) or _is_address(host)):
+        raise UsageError(f"{where} must be a whole URL.", hint=hint)
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(f"{where}: plain http to {host} would send the token in the clear.", hint=hint)
     path = parts.path.rstrip("/").removesuffix("/api/v2").rstrip("/")
@@ -85,12 +90,25 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def bare_domain(text: str) -> str:
+    """Return a domain without the scheme and the slash that it is often copied with, in lower case."""
+    return text.strip().lower().removeprefix("https://").rstrip("/")
+
+
 def check_domain(text: str, where: str) -> str:
     """Return a tenant's domain, bare and in lower case; raise UsageError where it is none."""
-    bare = text.strip().removeprefix("https://").rstrip("/").lower()
+    bare = bare_domain(text)
     if not is_domain(bare):
         raise UsageError(
-            f"{where}: {text!r} is not a domain.",
+            f"{where}: {text.rpartition('@')[2]!r} is not a domain.",
             hint="A tenant's domain looks like acme.eu.auth0.com, without a path.",
         )
     return bare

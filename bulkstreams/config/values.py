@@ -1,4 +1,7 @@
-"""Texts of flags, variables and files → numbers with a meaning; a wrong one is told in a sentence."""
+"""Texts of flags, variables and files → numbers with a meaning; a wrong one is told in a sentence.
+
+`where` is how the sentence names the value's source. This module must never know which settings there are.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,16 @@ from typing import Final, Literal
 from bulkstreams.errors import UsageError
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TRUTHS: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def rate(value: object, where: str) -> float | Literal["auto", "max"]:
@@ -43,11 +56,19 @@ def seconds(value: object, where: str) -> float:
 def whole(value: object, where: str, least: int, most: int) -> int:
     """Read a whole number within bounds."""
     number = _number(str(value))
-    if number is None or isinstance(value, bool) or number != int(number) or not least <= number <= most:
+    if number is None or number != int(number) or not least <= number <= most:
         raise UsageError(
             f"{where} must be a whole number from {least} to {most} (got {value!r}).", hint=f"e.g. {least}"
         )
     return int(number)
+
+
+def truth(value: object, where: str) -> bool:
+    """Read a yes or a no."""
+    found = _TRUTHS.get(str(value).strip().lower())
+    if found is None:
+        raise UsageError(f"{where} must be true or false (got {value!r}).", hint="e.g. true")
+    return found
 
 
 def _number(text: str) -> float | None:

@@ -21,10 +21,10 @@ from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.errors import BulkstreamsError, InputChangedError
+from bulkstreams.errors import InputChangedError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Prepared, Settlement, TenantName
+from bulkstreams.model import Claim, Settlement, State, TenantName
 from bulkstreams.schema import Rules, line_digest, prepare
 from bulkstreams.source import Input
 
@@ -33,6 +33,10 @@ GRACE_S: Final = 10.0
 
 RATE_SAMPLE: Final = 20
 """The least number of settled records from which a failure rate is worth acting on."""
+
+
+_CREATED: Final = State.CREATED.value
+_FAILED: Final = frozenset(state.value for state in FAILED)
 
 
 class SystemClock:
@@ -163,8 +167,7 @@ class Engine:
             await self._provision(todo)
         except BaseExceptionGroup as group:
             # One cause ends a run; the others are what it did to its neighbours.
-            ours = group.subgroup(BulkstreamsError)
-            raise _first(ours or group) from None
+            raise first_cause(group) from None
 
     async def _provision(self, todo: Mapping[TenantName, tuple[int, int]]) -> None:
         async with AsyncExitStack() as sessions, anyio.create_task_group() as outer:
@@ -235,7 +238,7 @@ class Engine:
         """Count what is durable against the stop rules, and pass it on."""
         limits = self.job.limits
         self._settled += len(batch)
-        self._failed += sum(one.state in FAILED for one in batch)
+        self._failed += sum(one.state in _FAILED for one in batch if one.state != _CREATED)
         if limits.max_failures is not None and self._failed >= max(1, limits.max_failures):
             self.stop(f"{self._failed} records have failed (--max-failures {limits.max_failures})")
         elif (
@@ -259,22 +262,17 @@ class Engine:
         self._left -= granted
         return granted
 
-    def _prepare(self, claim: Claim) -> Prepared:
+    def _prepare(self, claim: Claim) -> bytes:
         """Read a claim's line again, and make sure that it is the line that was read before.
 
         The input itself notices a change by the file's times; where those cannot be trusted, the digest does.
         """
         one = self._files[claim.input]
         data = one.read_at(claim.offset, claim.length)
-        prepared = prepare(data, self.job.resolve)
-        if prepared is None or (not one.trusted and line_digest(data) != claim.digest):
+        body = prepare(data, self.job.resolve)
+        if body is None or (not one.trusted and line_digest(data) != claim.digest):
             raise InputChangedError(
                 f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",
                 hint="Run the same command again: it reads the input anew and resumes.",
             )
-        return prepared
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        return body

@@ -28,8 +28,8 @@ from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import CredentialsError, SecretError
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Doubt, Event, Failure, Prepared, Reply, Settlement, State, TenantName
-from bulkstreams.schema import created_id, read_error
+from bulkstreams.model import Claim, Doubt, Event, Failure, Reply, Settlement, State, TenantName
+from bulkstreams.schema import created_id, read_error, secrets_in
 
 MAX_WINDOW: Final = 4096
 """The most records that one lane holds in flight or about to be: what a crash leaves in doubt at the worst."""
@@ -39,6 +39,9 @@ WINDOW_S: Final = 1.0
 
 UNREACHABLE_AFTER: Final = 100
 """Records in a row that could not be sent at all, with no answer between, after which a tenant is given up."""
+
+
+_CREATED: Final = step(State.IN_FLIGHT, Event.ACCEPTED).value
 
 
 class Clock(Protocol):
@@ -79,7 +82,7 @@ class Tools:
 
     ledger: Ledger
     recorder: Recorder
-    prepare: Callable[[Claim], Prepared]
+    prepare: Callable[[Claim], bytes]
     mask: Callable[[str, tuple[str, ...]], str]
     allow: Callable[[int], int]
     clock: Clock
@@ -225,30 +228,30 @@ class Lane:
         try:
             while ready and self.stopped is None:
                 claim = ready.popleft()
-                prepared = self._prepare(claim)
-                if prepared is not None:
-                    await self._send(claim, prepared)
+                body = self._prepare(claim)
+                if body is not None:
+                    await self._send(claim, body)
                 if len(ready) * 2 <= self._window:
                     self._changed.set()
         finally:
             self._workers -= 1
             self._changed.set()
 
-    def _prepare(self, claim: Claim) -> Prepared | None:
+    def _prepare(self, claim: Claim) -> bytes | None:
         try:
             return self.tools.prepare(claim)
         except SecretError as error:
             self._settle(claim, Event.NOT_APPLIED, Event.LINE_INVALID, attempts=claim.attempts, message=error.message)
             return None
 
-    async def _send(self, claim: Claim, prepared: Prepared) -> None:
+    async def _send(self, claim: Claim, body: bytes) -> None:
         try:
             token = self.credential.current() or await self.credential.token()
         except CredentialsError as error:
             self._ready.appendleft(claim)
             self.stop(error.message, error.hint)
             return
-        if not await self.limiter.acquire(lambda: self.in_flight):
+        if not self.limiter.passes(self.in_flight) and not await self.limiter.acquire(lambda: self.in_flight):
             self._ready.appendleft(claim)
             return
         tally = self.tools.recorder.tally
@@ -259,23 +262,28 @@ class Lane:
         sent_at = self.tools.clock.wall()
         self.in_flight += 1
         try:
-            answer = await self.client.create(prepared.body, token)
+            answer = await self.client.create(body, token)
         finally:
             self.in_flight -= 1
         if claim.first_sent_at is None:
             claim = claim._replace(first_sent_at=sent_at)
-        await self._take(claim, answer, prepared, token)
+        remote_id = created_id(answer.body) if isinstance(answer, Reply) and answer.status == 201 else None
+        if remote_id is not None and isinstance(answer, Reply):
+            self.heard(answer, throttled=False)
+            self._created(claim, answer, remote_id)
+        else:
+            await self._take(claim, answer, body, token)
 
-    async def _take(self, claim: Claim, answer: Reply | Failure, prepared: Prepared, token: str) -> None:
+    async def _take(self, claim: Claim, answer: Reply | Failure, body: bytes, token: str) -> None:
         """Act on what an attempt brought back."""
-        remote_id = created_id(answer.body) if isinstance(answer, Reply) and answer.status < 300 else None
+        remote_id = created_id(answer.body) if isinstance(answer, Reply) and 200 <= answer.status < 300 else None
         verdict = classify(answer, usable=remote_id is not None)
         if isinstance(answer, Reply):
             self.heard(answer, throttled=verdict is Verdict.THROTTLED)
         else:
             self.limiter.changed()
-        if verdict is Verdict.CREATED:
-            self._settle(claim, Event.ACCEPTED, answer=answer, remote_id=remote_id)
+        if verdict is Verdict.CREATED and isinstance(answer, Reply) and remote_id is not None:
+            self._created(claim, answer, remote_id)
         elif verdict is Verdict.THROTTLED:
             self._ready.appendleft(claim)
         elif verdict is Verdict.NOT_SENT:
@@ -288,7 +296,7 @@ class Lane:
             self._ready.appendleft(claim)
             await self.reauthorize(token)
         else:
-            code, message = self._explain(answer, prepared)
+            code, message = self._explain(answer, body)
             if verdict is Verdict.REFUSED:
                 self._settle(claim, Event.REFUSED, answer=answer, error_code=code, message=message)
             else:
@@ -334,11 +342,11 @@ class Lane:
         )
         self.stop(f"{self.tenant} answered {status}: {message}", hint)
 
-    def _explain(self, answer: Reply | Failure, prepared: Prepared) -> tuple[str | None, str]:
+    def _explain(self, answer: Reply | Failure, body: bytes) -> tuple[str | None, str]:
         if isinstance(answer, Failure):
             return None, answer.reason
         code, message = read_error(answer.body)
-        return code, self.tools.mask(message, prepared.secrets) or f"the server answered {answer.status}"
+        return code, self.tools.mask(message, secrets_in(body)) or f"the server answered {answer.status}"
 
     def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
         attempts = claim.attempts + 1
@@ -375,13 +383,31 @@ class Lane:
 
     # -- verdicts -----------------------------------------------------------------------------------------------------
 
+    def _created(self, claim: Claim, answer: Reply, remote_id: str) -> None:
+        """Settle a record that was created: what nearly every attempt ends in."""
+        self.tools.recorder.put(
+            Settlement(
+                claim.id,
+                _CREATED,
+                claim.attempts + 1,
+                remote_id,
+                answer.status,
+                None,
+                None,
+                claim.first_sent_at,
+                self.tools.clock.wall(),
+                round(answer.elapsed_s * 1000, 3),
+                False,
+                _CREATED,
+            )
+        )
+
     def _settle(
         self,
         claim: Claim,
         *events: Event,
         answer: Reply | Failure | None = None,
         attempts: int | None = None,
-        remote_id: str | None = None,
         error_code: str | None = None,
         message: str | None = None,
     ) -> None:
@@ -391,17 +417,15 @@ class Lane:
         self.tools.recorder.put(
             Settlement(
                 claim.id,
-                state,
+                state.value,
                 claim.attempts + 1 if attempts is None else attempts,
-                remote_id,
+                None,
                 answer.status if isinstance(answer, Reply) else None,
                 error_code,
                 message,
                 claim.first_sent_at,
                 self.tools.clock.wall(),
                 None if answer is None else round(answer.elapsed_s * 1000, 3),
-                False,
-                State.CREATED if state is State.CREATED else None,
             )
         )
 
@@ -441,7 +465,7 @@ class Lane:
         self.tools.recorder.put(
             Settlement(
                 doubt.id,
-                state,
+                state.value,
                 doubt.attempts,
                 None if stream is None else stream.id,
                 409 if doubt.name_taken else None,
@@ -451,7 +475,7 @@ class Lane:
                 self.tools.clock.wall(),
                 None,
                 event is Event.FOUND_OURS,
-                anchor,
+                None if anchor is None else anchor.value,
             )
         )
 

@@ -20,6 +20,7 @@ from bulkstreams.schema import RULES_VERSION, Rules, read_line
 from bulkstreams.source import MAX_LINE, Input
 
 BATCH_LINES: Final = 1000
+_PENDING: Final = State.PENDING.value
 
 
 class Tenants(Protocol):
@@ -86,7 +87,14 @@ class Reading:
         rows: list[Row] = []
         for lines in one.batches():
             for line in lines:
-                rows.append(await self._row(id_, one, line))
+                found = _TOO_LONG if line.data is None else read_line(line.data, self.rules, self.unresolvable)
+                tenant = self._ids.get(found.tenant)
+                if tenant is None and (type(found) is Record or found.key is not None):
+                    tenant = await self._tenant(found.tenant)
+                if type(found) is Record and type(tenant) is int:
+                    rows.append(self._usable(id_, one, line, found, tenant))
+                else:
+                    rows.append(self._unusable(id_, one, line, found, tenant))
                 if len(rows) == BATCH_LINES:
                     await self._ingest(rows)
                     rows = []
@@ -94,37 +102,32 @@ class Reading:
             await anyio.lowlevel.checkpoint()
         await self._ingest(rows)
 
-    async def _row(self, id_: int, one: Input, line: Line) -> Row:
-        number, offset, length, data = line
-        found = _TOO_LONG if data is None else read_line(data, self.rules, self.unresolvable)
-        tenant = self._ids.get(found.tenant)
-        if tenant is None and not (isinstance(found, Invalid) and found.key is None):
-            tenant = await self._tenant(found.tenant)
-        if isinstance(found, Record) and isinstance(tenant, int):
-            if found.notes:
-                self.watcher.noted(one.name, number, found.notes)
-            return Row(
-                tenant, found.key, found.name, id_, number, offset, length, self.ledger.reading_id,
-                State.PENDING.value, found.digest,
-            )  # fmt: skip
+    def _usable(self, id_: int, one: Input, line: Line, found: Record, tenant: int) -> Row:
+        number, offset, length, _ = line
+        _, key, name, digest, notes = found
+        if notes:
+            self.watcher.noted(one.name, number, notes)
+        return Row(tenant, key, name, id_, number, offset, length, self.ledger.reading_id, _PENDING, digest)
+
+    def _unusable(self, id_: int, one: Input, line: Line, found: Record | Invalid, tenant: int | Problem | None) -> Row:
         problems = found.problems if isinstance(found, Invalid) else ()
         if isinstance(tenant, Problem):
             problems = (tenant, *problems)
-        self.watcher.invalid(one.name, number, problems)
-        known = isinstance(tenant, int) and found.key is not None
+        self.watcher.invalid(one.name, line.number, problems)
+        known = tenant if isinstance(tenant, int) and found.key is not None else None
         return Row(
-            tenant if known and isinstance(tenant, int) else None,
-            found.key if known else None,
-            found.name,
-            id_,
-            number,
-            offset,
-            length,
-            self.ledger.reading_id,
-            State.INVALID.value,
-            None,
-            "invalid",
-            "; ".join(map(str, problems)),
+            tenant=known,
+            key=None if known is None else found.key,
+            name=found.name,
+            input=id_,
+            line=line.number,
+            offset=line.offset,
+            length=line.length,
+            reading=self.ledger.reading_id,
+            state=State.INVALID.value,
+            digest=None,
+            error_code="invalid",
+            message="; ".join(map(str, problems)),
         )
 
     async def _tenant(self, text: str | None) -> int | Problem:

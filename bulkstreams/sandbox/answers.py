@@ -70,7 +70,7 @@ def insufficient_scope(scope: str) -> Answer:
 
 
 def destination_is_fixed(kind: str) -> Answer:
-    """Return the 400 of a PATCH that carries the destination of a kind that takes none. [guess]"""
+    """Return the 400 of a PATCH that carries the destination of a kind that takes none ([guess])."""
     return boom(400, f"The destination of a stream of type {kind} cannot be updated.", "operation_not_supported")
 
 

@@ -39,6 +39,9 @@ class Fault(StrEnum):
     """The connection is reset, and the request takes effect some time afterwards."""
 
 
+FAULTS: Final = tuple(Fault)
+"""Every fault, by name."""
+
 BEFORE: Final = frozenset({Fault.ERROR_BEFORE, Fault.RESET_BEFORE, Fault.HTML_502, Fault.THROTTLE})
 """Faults that leave nothing behind; look-ups meet only these."""
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-DEFAULT_TENANT: Final = "default"
+DEFAULT_TENANT: Final = "sandbox"
 """The tenant of requests without a `/t/NAME` in front."""
 
 

@@ -1,79 +1,108 @@
-"""What a sandbox is told: its limits, its faults, its temper. All of it seeded, so that a run can be repeated."""
+"""What a sandbox can be told: its settings, and how their texts are read.
+
+This module must never open a socket; it refuses settings that make no sense, with the remedy.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Final, Literal
+from ipaddress import ip_address
+from typing import Final, Literal, get_args
 
 from bulkstreams.errors import UsageError
+from bulkstreams.sandbox.faults import check_faults
 
-FAULTS: Final = (
-    "error-before", "error-after", "reset-before", "reset-after", "hang-after", "truncate", "html-502", "throttle",
-)  # fmt: skip
-"""What can go wrong with a create: a 5xx or a lost connection before or after it took effect, no answer at all, an
-answer cut short, a gateway's page, a 429 for no reason."""
+Refill = Literal["continuous", "window"]
+"""Tokens trickle in all the time, or come all at once at the top of each second: Auth0's documents say both."""
 
-READ_FAULTS: Final = frozenset({"error-before", "reset-before", "html-502", "throttle"})
-"""Those that befall look-ups too."""
+SCOPES: Final = ("read:event_streams", "create:event_streams", "update:event_streams", "delete:event_streams")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
     """How a sandbox behaves.
 
-    `rate` is in requests a second for each tenant, None for no limit; `latency` is (least, most) in seconds.
+    The default limits (20 requests at once, 20 a second) are a published plan, "Private Cloud dev", and slow enough
+    for a newcomer to see pacing at work. `rate` None or 0: no limit, and no limit headers. `burst` None: a second's
+    worth. `retry_after` is off because Auth0 documents that header for other endpoints only. `seed` None: a seed of
+    its own each time. `latency` is (least, most) in seconds, drawn
+    uniformly. `late_by` is the delay of the fault `late`.
     """
 
-    port: int = 0
     host: str = "127.0.0.1"
-    seed: int = 0
-    rate: float | None = 50.0
-    burst: int = 20
-    refill: Literal["continuous", "window"] = "continuous"
+    port: int = 0
+    seed: int | None = None
+    rate: float | None = 20.0
+    burst: int | None = None
+    refill: Refill = "continuous"
+    retry_after: bool = False
     quota: int | None = None
+    unique_names: bool = True
     latency: tuple[float, float] = (0.0, 0.0)
     faults: Mapping[str, float] = field(default_factory=dict)
-    unique_names: bool = True
+    late_by: float = 0.2
     clients: Mapping[str, str] | None = field(default=None, repr=False)
     strict_tokens: bool = False
-    token_lifetime_s: int = 86_400
-    retry_after: bool = False
+    token_lifetime_s: float = 86_400.0
+    scopes: tuple[str, ...] = SCOPES
 
+    def __post_init__(self) -> None:
+        _check_address(self.host, self.port)
+        check_faults(self.faults)
+        _check(self.refill in get_args(Refill), f"refill is {self.refill!r}", "It is continuous or window.")
+        _check_number("rate", self.rate or 0, least=0)
+        _check_number("burst", 1 if self.burst is None else self.burst, least=1)
+        _check_number("quota", self.quota or 0, least=0)
+        _check_number("latency", self.latency[0], least=0)
+        _check_number("latency", self.latency[1], least=self.latency[0])
+        _check_number("late_by", self.late_by, least=0)
+        _check_number("token_lifetime_s", self.token_lifetime_s, least=0)
 
-def parse_fault(text: str) -> tuple[str, float]:
-    """Read `NAME=P`: a fault, and its probability (0.02 or 2%)."""
-    name, _, chance = text.partition("=")
-    if name not in FAULTS:
-        close = get_close_matches(name, FAULTS, n=1)
-        near = f" (did you mean {close[0]}?)" if close else ""
-        raise UsageError(f"there is no fault {name!r}{near}.", hint=f"Faults: {', '.join(FAULTS)}.")
-    try:
-        value = float(chance.removesuffix("%")) / (100 if chance.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UsageError(
-            f"the fault {name} needs a probability from 0 to 1 (got {chance!r}).", hint=f"e.g. {name}=0.05"
-        )
-    return name, value
+    @property
+    def bucket_size(self) -> int:
+        """Return the burst, or a second's worth of the rate where none is set."""
+        return self.burst if self.burst is not None else max(1, math.floor(self.rate or 0))
 
 
 def parse_latency(text: str) -> tuple[float, float]:
-    """Read a latency: `30ms`, `0.03`, or a range `20ms-200ms`."""
-    least, dash, most = text.partition("-")
-    try:
-        low = _seconds(least)
-        high = _seconds(most) if dash else low
-    except ValueError:
-        low, high = -1.0, -1.0
-    if not 0 <= low <= high <= 600:
-        raise UsageError(f"--latency must be like 30ms or 20ms-200ms (got {text!r}).", hint="e.g. --latency 30ms")
+    """Return the latency that a text names: `0.03`, `0.03s`, `30ms`, or a range such as `20ms-80ms`."""
+    least, dash, most = text.strip().partition("-")
+    low = _seconds(least, text)
+    high = _seconds(most, text) if dash else low
+    if high < low:
+        raise UsageError(f"latency {text!r}: the range runs backwards", hint=f"Write {most.strip()}-{least.strip()}.")
     return low, high
 
 
-def _seconds(text: str) -> float:
-    if text.endswith("ms"):
-        return float(text[:-2]) / 1000
-    return float(text.removesuffix("s"))
+def _seconds(text: str, whole: str) -> float:
+    text = text.strip().lower()
+    scale = 1000.0 if text.endswith("ms") else 1.0
+    try:
+        value = float(text.removesuffix("ms").removesuffix("s")) / scale
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise UsageError(
+            f"latency {whole!r} is not a time", hint="Write seconds (0.03), milliseconds (30ms) or a range (20ms-80ms)."
+        )
+    return value
+
+
+def _check(right: bool, what: str, hint: str) -> None:
+    if not right:
+        raise UsageError(f"sandbox: {what}", hint=hint)
+
+
+def _check_number(name: str, value: float, *, least: float) -> None:
+    _check(least <= value < math.inf, f"{name} is {value:g}", f"It must be at least {least:g}.")
+
+
+def _check_address(host: str, port: int) -> None:
+    _check(0 <= port <= 65_535, f"port is {port}", "It is from 1 to 65535, or 0 for any free one.")
+    try:
+        local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    _check(local, f"host {host!r} is not this machine", "The sandbox serves a loopback address only, as 127.0.0.1.")

@@ -65,9 +65,8 @@ def _object(value: dict[str, object], schema: Schema, path: str) -> list[str]:
     wrong = []
     if extra := [name for name in value if name not in properties]:
         wrong.append(_at(f"Additional properties not allowed: {','.join(extra)}", schema, path))
-    for name in schema["required"]:
-        if name not in value:
-            wrong.append(_at(f"Missing required property: {name}", schema, path))
+    missing = [name for name in schema["required"] if name not in value]
+    wrong += [_at(f"Missing required property: {name}", schema, path) for name in missing]
     for name, rule in properties.items():
         if name in value:
             wrong += problems(value[name], rule, f"{path}.{name}" if path else name)

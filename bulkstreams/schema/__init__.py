@@ -1,6 +1,6 @@
 """JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
 
-from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, line_digest, prepare, read_line
+from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, line_digest, prepare, read_line, secrets_in
 from bulkstreams.schema.replies import Page, created_id, read_error, read_page, read_stream
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "read_line",
     "read_page",
     "read_stream",
+    "secrets_in",
 ]

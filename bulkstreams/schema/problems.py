@@ -87,17 +87,18 @@ def _place(loc: Sequence[str | int]) -> list[str | int]:
     return place
 
 
-def _found(value: object, secret: bool) -> str:
-    if secret or isinstance(value, dict | list):
-        return f"(got {type_name(value)})"
-    return f"(got {show(value)})"
+def _found(value: object, secret: bool, words: Sequence[str] = ()) -> str:
+    """Say what was found: its type alone where it may be, or hold, a secret; and the word that was meant, if any."""
+    near = nearest(value, words) if isinstance(value, str) else ""
+    shown = type_name(value) if secret or isinstance(value, dict | list) else show(value)
+    return f"(got {shown}{f'; {near[2:-1]}' if near else ''})"
 
 
 def _extra(details: ErrorDetails, _value: object, _secret: bool) -> str:
     *parents, name = details["loc"]
     known = PROPERTIES.get(_shape(parents), ())
     if not parents and name in _OF_ENVELOPE:
-        return f'stands beside a definition, not in it: {{"stream": {{…}}, "{name}": "…"}}'
+        return f'belongs beside a definition, not in it: {{"stream": {{…}}, "{name}": "…"}}'
     return f"unknown property{nearest(str(name), known)}; allowed: {', '.join(known)}"
 
 
@@ -113,7 +114,9 @@ def _missing(_details: ErrorDetails, _value: object, _secret: bool) -> str:
 
 
 def _type(expected: str) -> _Word:
-    return lambda _details, value, secret: f"must be {expected} {_found(value, secret)}"
+    # What stands where an object belongs may be an endpoint with a password in it, or a token.
+    whole = expected != "a string"
+    return lambda _details, value, secret: f"must be {expected} {_found(value, secret or whole)}"
 
 
 def _short(_details: ErrorDetails, _value: object, _secret: bool) -> str:
@@ -151,15 +154,15 @@ def _pattern(details: ErrorDetails, value: object, secret: bool) -> str:
 def _endpoint(value: str) -> str:
     """Say what is wrong with an endpoint and show no more of it than its scheme: the rest may hold a password."""
     if value.startswith("https://"):
-        return "must be a whole URL: https://, a host, no space and no control character"
+        return "must be a whole URL: https:// and a host, with no space or control character"
     scheme, colon, _ = value.partition("://")
     known = colon and scheme.isalpha() and len(scheme) <= 6
-    return f"must start with https:// (got {show(f'{scheme}://…') if known else 'no https:// at its start'})"
+    return "must start with https://" + (f' (got "{scheme}://…")' if known else "")
 
 
 def _choice(details: ErrorDetails, value: object, _secret: bool) -> str:
     if details["loc"][-1] == "aws_region":
-        return f"must be an AWS region{nearest(str(value), REGIONS)} {_found(value, False)}"
+        return f"must be an AWS region {_found(value, False, REGIONS)}"
     return f"must be {_either(STATUSES)} {_found(value, False)}"
 
 
@@ -175,10 +178,8 @@ def _tag(place: Sequence[str | int], value: Any) -> Problem:
     path = join([*place, field])
     if field not in value:
         return Problem(path=path, message=f"is required and missing; it must be {_either(words)}")
-    found = value[field]
     # A method is no secret, but people do put a token where its kind belongs.
-    hint = nearest(found, words) if isinstance(found, str) else ""
-    return Problem(path=path, message=f"must be {_either(words)}{hint} {_found(found, inside)}")
+    return Problem(path=path, message=f"must be {_either(words)} {_found(value[field], inside, words)}")
 
 
 _Word = Callable[[ErrorDetails, Any, bool], str]

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from bulkstreams.core.matching import digest
 from bulkstreams.core.references import Reference, left_over, parse_reference
-from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Invalid, Key, Prepared, Problem, Record
+from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Invalid, Key, Problem, Record
 from bulkstreams.schema.definition import EVENT_TYPES, check
 from bulkstreams.schema.problems import join, nearest, show, translate, type_name
 
@@ -45,7 +45,7 @@ class Rules:
 
 
 class _Envelope(NamedTuple):
-    """What stands around a definition; `whole` where all that was given of it can be used."""
+    """What stands around a definition, and what is wrong with it."""
 
     tenant: str | None = None
     key: str | None = None
@@ -101,35 +101,42 @@ def line_digest(data: bytes) -> bytes | None:
     try:
         decoded = orjson.loads(data)
         return digest(decoded.get("stream", decoded))
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return None
 
 
-def prepare(data: bytes, resolve: Callable[[Reference], str]) -> Prepared | None:
+_NOT_VERBATIM: Final = tuple(f'"{name}"'.encode() for name in ("stream", *RESPONSE_ONLY, "aws_partner_event_source"))
+
+
+def prepare(data: bytes, resolve: Callable[[Reference], str]) -> bytes | None:
     """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
-    What `resolve` raises for a reference goes through.
+    A line that holds nothing to take out or to resolve is sent as it is. What `resolve` raises goes through.
     """
+    if b"\\" not in data and b"${" not in data:
+        for name in _NOT_VERBATIM:
+            if name in data:
+                break
+        else:
+            return data
     try:
         decoded = orjson.loads(data)
-    except ValueError:
+        definition = decoded.get("stream", decoded)
+        _drop_response_only(definition)
+        if definition["destination"]["type"] == "webhook":
+            _resolve(definition["destination"]["configuration"]["webhook_authorization"], resolve)
+        return orjson.dumps(definition)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    definition = decoded.get("stream", decoded) if isinstance(decoded, dict) else None
-    if not isinstance(definition, dict):
-        return None
-    for unsent in RESPONSE_ONLY:
-        definition.pop(unsent, None)
-    secrets: tuple[str, ...] = ()
+
+
+def secrets_in(body: bytes) -> tuple[str, ...]:
+    """Return the secret values in a body that `prepare` made, to mask them in what comes back."""
     try:
-        destination = definition["destination"]
-        configuration = destination["configuration"]
-        if destination["type"] == "webhook":
-            secrets = (_resolve(configuration["webhook_authorization"], resolve),)
-        elif destination["type"] == "eventbridge":
-            configuration.pop("aws_partner_event_source", None)
-    except (AttributeError, KeyError, TypeError):
-        return None
-    return Prepared(orjson.dumps(definition), secrets)
+        authorization = orjson.loads(body)["destination"]["configuration"]["webhook_authorization"]
+        return tuple(str(authorization[field]) for field in SECRET_FIELDS if field in authorization)
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _resolve(authorization: dict[str, Any], resolve: Callable[[Reference], str]) -> str:
@@ -205,6 +212,8 @@ def _why_not_json(data: bytes) -> str:
         decoded = json.loads(text, parse_constant=_no_constant, parse_int=_finite, parse_float=_finite)
         json.dumps(decoded, ensure_ascii=False).encode()
     except json.JSONDecodeError as wrong:
+        if text.startswith("\ufeff"):
+            return "begins with a byte-order mark, which may stand only at the start of the input"
         words = wrong.msg[0].lower() + wrong.msg[1:].rstrip(": ").removesuffix(" at")
         return f"is not JSON: {words} at column {wrong.colno}"
     except _NoNumberError as wrong:
@@ -222,7 +231,7 @@ def _open(decoded: Mapping[str, Any]) -> _Envelope:
         Problem(
             path=join([name]), message=f"unknown property{nearest(name, _ENVELOPE)}; allowed: {', '.join(_ENVELOPE)}"
         )
-        for name in islice((name for name in decoded if name not in _ENVELOPE), MOST_PROBLEMS)
+        for name in islice((name for name in decoded if name not in _ENVELOPE), MOST_PROBLEMS + 1)
     ]
     found: dict[str, str] = {}
     for field in ("tenant", "key"):
@@ -339,16 +348,18 @@ def _check_text(
         marker = left_over(text)
         return None if marker is None else Problem(path=path, message=_unreplaced(marker, place))
     if place[-1] not in SECRET_FIELDS:
-        return Problem(path=path, message=f"must be a value: a reference may stand only for {', '.join(SECRET_FIELDS)}")
+        return Problem(path=path, message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference")
     why = unresolvable(reference)
     return None if why is None else Problem(path=path, message=why)
 
 
 def _unreplaced(marker: str, place: Sequence[str | int]) -> str:
-    # What looks like a placeholder may be a piece of a secret: there, only its kind is told.
-    secret = "webhook_authorization" in place
-    shown = f"{marker[:2]}…{ {'$': '}'}.get(marker[0], marker[:2]) }" if secret else show(marker)
-    return f"holds a placeholder that nobody replaced ({shown}); a secret may be ${{env:NAME}} or ${{file:PATH}}"
+    if "webhook_authorization" not in place and place[-1] != "webhook_endpoint":
+        return f"holds a placeholder that nobody replaced ({show(marker)})"
+    # What looks like a placeholder may be a piece of a secret, or of a URL's password: here, only its kind is told.
+    kind = f"{marker[:2]}…{'}' if marker[0] == '$' else marker[:2]}"
+    remedy = "; allowed: a value, ${env:NAME} or ${file:PATH}" if place[-1] in SECRET_FIELDS else ""
+    return f"holds a placeholder that nobody replaced ({kind}){remedy}"
 
 
 def _not_for_ever(problems: Sequence[Problem]) -> tuple[Problem, ...]:

@@ -75,7 +75,8 @@ def read_error(data: bytes, mask: Callable[[str], str] | None = None) -> tuple[s
         code = _first_text(found, ("errorCode",) if "statusCode" in found else ("errorCode", "error"))
         text = _first_text(found, ("message", "error_description", "error")) or ""
     else:
-        code, text = None, data[:MAX_BODY].decode("utf-8", "replace")
+        code, text = None, data.decode("utf-8", "replace")
+        text = (mask(text) if mask else text)[:MAX_BODY]
         if found is None and "<" in text:
             text = _without_tags(text)
     return code and _one_line(code), _one_line(mask(text) if mask else text)
@@ -104,8 +105,10 @@ def _decode(data: bytes) -> Any:
 
 
 def _instant(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
     try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

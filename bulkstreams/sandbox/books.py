@@ -1,0 +1,92 @@
+"""The sandbox's own books: every create that took effect, in order, and counts of all that happened.
+
+Kept apart from the streams themselves, so that a test can hold the one against the other.
+This module must never be told a secret, and nothing is ever struck out of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+
+class Accepted(NamedTuple):
+    """One create that took effect; `at` in epoch seconds on the sandbox's clock."""
+
+    seq: int
+    tenant: str
+    id: str
+    name: str | None
+    at: float
+
+
+class TenantBooks:
+    """What happened at one tenant."""
+
+    __slots__ = ("_live", "deletes", "faults", "requests", "statuses", "updates")
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.deletes = 0
+        self.updates = 0
+        self._live: dict[str, str | None] = {}
+
+    def created(self, stream_id: str, name: str | None) -> None:
+        """Note that a stream came to be."""
+        self._live[stream_id] = name
+
+    def updated(self, stream_id: str, name: str | None) -> None:
+        """Note that a stream was changed, and its name since then."""
+        self.updates += 1
+        self._live[stream_id] = name
+
+    def deleted(self, stream_id: str) -> None:
+        """Note that a stream is gone."""
+        self.deletes += 1
+        del self._live[stream_id]
+
+    def as_dict(self, accepted: int) -> dict[str, Any]:
+        """Return the counts; `doubles` are the names that more than one live stream bears, with how many do."""
+        names = Counter(name for name in self._live.values() if name is not None)
+        return {
+            "accepted": accepted,
+            "live": len(self._live),
+            "deletes": self.deletes,
+            "updates": self.updates,
+            "doubles": {name: n for name, n in names.items() if n > 1},
+            "requests": {str(kind): n for kind, n in self.requests.items()},
+            "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
+            "faults": {str(fault): n for fault, n in self.faults.items()},
+        }
+
+
+class Books:
+    """The books of all tenants."""
+
+    def __init__(self) -> None:
+        self._accepted: list[Accepted] = []
+        self._tenants: dict[str, TenantBooks] = {}
+
+    def of(self, tenant: str) -> TenantBooks:
+        """Return the books of one tenant, opened with its first request."""
+        books = self._tenants.get(tenant)
+        if books is None:
+            books = self._tenants[tenant] = TenantBooks()
+        return books
+
+    def accept(self, tenant: str, stream_id: str, name: str | None, at: float) -> None:
+        """Enter a create that took effect."""
+        self._accepted.append(Accepted(len(self._accepted) + 1, tenant, stream_id, name, at))
+        self.of(tenant).created(stream_id, name)
+
+    def as_dict(self, tenant: str | None = None) -> dict[str, Any]:
+        """Return the books of the whole server, or those of one tenant, in the same shape."""
+        accepted = [a for a in self._accepted if tenant is None or a.tenant == tenant]
+        counts = Counter(a.tenant for a in accepted)
+        tenants = self._tenants if tenant is None else {tenant: self._tenants.get(tenant) or TenantBooks()}
+        return {
+            "tenants": {name: books.as_dict(counts[name]) for name, books in tenants.items()},
+            "accepted": [a._asdict() for a in accepted],
+        }

@@ -1,0 +1,286 @@
+"""Digests of definitions, what they ignore and what they notice, and the judgement of a look-up."""
+
+from __future__ import annotations
+
+import copy
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge
+from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event, Key, TenantName
+
+Definition = dict[str, Any]
+TEXT = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
+EVENTS = st.lists(TEXT.map(lambda t: {"event_type": f"user.{t}"}), min_size=1, max_size=5, unique_by=str)
+AUTHORIZATION = st.one_of(
+    st.fixed_dictionaries({"method": st.just("basic"), "username": TEXT, "password": TEXT}),
+    st.fixed_dictionaries({"method": st.just("bearer"), "token": TEXT}),
+    st.fixed_dictionaries({"method": st.just("custom_header"), "header_key": TEXT, "header_value": TEXT}),
+)
+DESTINATIONS = st.one_of(
+    st.builds(
+        lambda t, a: {
+            "type": "webhook",
+            "configuration": {"webhook_endpoint": f"https://{t}.test", "webhook_authorization": a},
+        },
+        TEXT,
+        AUTHORIZATION,
+    ),
+    st.builds(
+        lambda a, r: {"type": "eventbridge", "configuration": {"aws_account_id": a, "aws_region": r}}, TEXT, TEXT
+    ),
+    st.builds(lambda a: {"type": "action", "configuration": {"action_id": a}}, TEXT),
+    st.builds(lambda t, v: {"type": "queue", "configuration": {t: v, "token": v}}, TEXT, TEXT),
+)
+DEFINITIONS = st.fixed_dictionaries(
+    {"name": TEXT, "subscriptions": EVENTS, "destination": DESTINATIONS},
+    optional={"status": st.sampled_from(["enabled", "disabled"])},
+)
+
+
+def webhook(**authorization: str) -> Definition:
+    """Return a definition with a webhook and the given way to authorize."""
+    return {
+        "name": "audit",
+        "subscriptions": [{"event_type": "user.created"}, {"event_type": "user.deleted"}],
+        "destination": {
+            "type": "webhook",
+            "configuration": {"webhook_endpoint": "https://a.test", "webhook_authorization": authorization},
+        },
+    }
+
+
+def with_secret(value: Any, secret: str) -> Any:
+    """Return a copy in which every secret has another value."""
+    if isinstance(value, dict):
+        return {k: secret if k in SECRET_FIELDS else with_secret(v, secret) for k, v in value.items()}
+    return value
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a copy as the API shows it: no secret in it."""
+    if isinstance(value, dict):
+        return {k: without_secrets(v) for k, v in value.items() if k not in SECRET_FIELDS}
+    return value
+
+
+@given(DEFINITIONS, TEXT)
+def test_secrets_take_no_part(definition: Definition, secret: str) -> None:
+    """Another secret, or none, makes no other digest: what the API shows matches what was sent."""
+    changed = copy.deepcopy(definition)
+    changed["destination"] = with_secret(changed["destination"], secret)
+    shown = {**definition, "destination": without_secrets(definition["destination"])}
+    assert digest(definition) == digest(changed) == digest(shown)
+
+
+@given(DEFINITIONS, st.randoms(use_true_random=False))
+def test_the_order_of_subscriptions_and_of_keys_does_not_count(definition: Definition, random: Any) -> None:
+    """A set of events is a set, and an object's keys have no order."""
+    events = list(definition["subscriptions"])
+    random.shuffle(events)
+    shuffled = {**definition, "subscriptions": events}
+    assert digest(dict(reversed(shuffled.items()))) == digest(definition)
+
+
+@given(DEFINITIONS)
+def test_an_absent_status_is_enabled(definition: Definition) -> None:
+    """What the API gives a stream without a status is what such a line means."""
+    bare = {k: v for k, v in definition.items() if k != "status"}
+    assert digest(bare) == digest({**bare, "status": "enabled"}) == digest({**bare, "status": None})
+    assert differing(digest(bare), digest({**bare, "status": "disabled"})) == ("status",)
+
+
+@given(DEFINITIONS, TEXT)
+def test_response_only_properties_are_passed_over(definition: Definition, text: str) -> None:
+    """An export is the same definition as what it was made from."""
+    shown = copy.deepcopy({**definition, **dict.fromkeys(RESPONSE_ONLY, text)})
+    shown["destination"]["configuration"]["aws_partner_event_source"] = text
+    assert digest(shown) == digest(definition)
+
+
+@given(DEFINITIONS, DEFINITIONS)
+def test_differing_names_the_parts(one: Definition, other: Definition) -> None:
+    """Two digests tell exactly the parts in which what the API shows of two definitions differs."""
+
+    def shown(definition: Definition) -> dict[str, Any]:
+        return {
+            "name": definition["name"],
+            "subscriptions": sorted(e["event_type"] for e in definition["subscriptions"]),
+            "destination": without_secrets(definition["destination"]),
+            "status": definition.get("status", "enabled"),
+        }
+
+    expected = tuple(part for part in PARTS if shown(one)[part] != shown(other)[part])
+    assert differing(digest(one), digest(other)) == expected
+
+
+@given(DEFINITIONS)
+def test_a_digest_has_a_fixed_width(definition: Definition) -> None:
+    """Every digest is 32 bytes and differs from itself in nothing."""
+    assert len(digest(definition)) == 32
+    assert differing(digest(definition), digest(definition)) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"method": "basic", "username": "a"}, {"method": "basic", "username": "b"}),
+        ({"method": "custom_header", "header_key": "x-a"}, {"method": "custom_header", "header_key": "x-b"}),
+        ({"method": "bearer"}, {"method": "basic"}),
+    ],
+)
+def test_what_shows_of_an_authorization_counts(before: dict[str, str], after: dict[str, str]) -> None:
+    """A method, a user name or a header's name is no secret, and changing it is a change."""
+    assert differing(digest(webhook(**before)), digest(webhook(**after))) == ("destination",)
+
+
+def test_a_webhook_without_authorization_has_a_digest() -> None:
+    """A configuration that lacks its authorization, or has a wrong kind of it, is digested by its endpoint."""
+    bare = webhook(method="bearer")
+    del bare["destination"]["configuration"]["webhook_authorization"]
+    wrong = copy.deepcopy(bare)
+    wrong["destination"]["configuration"]["webhook_authorization"] = "text"
+    elsewhere = copy.deepcopy(bare)
+    elsewhere["destination"]["configuration"]["webhook_endpoint"] = "https://b.test"
+    assert digest(bare) == digest(wrong) != digest(webhook(method="bearer"))
+    assert differing(digest(bare), digest(elsewhere)) == ("destination",)
+
+
+@pytest.mark.parametrize("odd", [None, "text", 7, [], {}, {"type": "webhook"}, {"type": "webhook", "configuration": 1}])
+def test_odd_destinations_are_told_apart(odd: object) -> None:
+    """A destination of an unexpected shape has a digest too, other than that of a whole one."""
+    whole = webhook(method="bearer")
+    assert differing(digest(whole), digest({**whole, "destination": odd})) == ("destination",)
+
+
+def test_an_absent_name_is_not_an_empty_one() -> None:
+    """A nameless definition is other than one whose name is the empty text."""
+    assert differing(digest({}), digest({"name": ""})) == ("name",)
+    assert digest({"name": None}) == digest({})
+
+
+def test_one_subscription_more_is_a_difference_of_subscriptions() -> None:
+    """A line with an added event is told apart from what was sent, and only there."""
+    more = webhook()
+    more["subscriptions"].append({"event_type": "user.updated"})
+    assert differing(digest(webhook()), digest(more)) == ("subscriptions",)
+
+
+# -- judging a look-up ------------------------------------------------------------------------------------------------
+
+SENT = digest(webhook())
+OTHER = digest({**webhook(), "status": "disabled"})
+
+
+def doubt(**changes: Any) -> Doubt:
+    """Return the doubt about a record that was sent once, at the instant 1000."""
+    usual = Doubt(
+        id=1, tenant=TenantName("acme"), key=Key("audit"), name="audit", input=1, line=1, digest=SENT, current=SENT,
+        attempts=1, first_sent_at=1000.0, intent_at=999.0, lost_at=1001.0,
+    )  # fmt: skip
+    return usual._replace(**changes)
+
+
+def stream(id_: str = "est_1", mark: bytes = SENT, created_at: float | None = 1000.5) -> Stream:
+    """Return a stream as a look-up shows it."""
+    return Stream(id_, "audit", mark, created_at)
+
+
+def verdict(about: Doubt, *found: Stream, mature: bool = True, ahead: float = 0.0) -> Judgement | None:
+    """Judge what a look-up found."""
+    return judge(about, found, mature=mature, server_ahead_s=ahead)
+
+
+def test_an_equal_stream_made_after_our_intent_is_ours() -> None:
+    """A lost attempt whose stream is there was recovered."""
+    assert verdict(doubt(), stream()) == Judgement(Event.FOUND_OURS, stream())
+
+
+def test_an_equal_stream_from_before_our_intent_was_there_before() -> None:
+    """A stream that is older than the first attempt, by more than the margin, is not ours."""
+    old = stream(created_at=1000.0 - CLOCK_MARGIN_S - 0.1)
+    assert verdict(doubt(), old) == Judgement(Event.FOUND_EQUAL, old)
+    edge = stream(created_at=1000.0 - CLOCK_MARGIN_S)
+    assert verdict(doubt(), edge) == Judgement(Event.FOUND_OURS, edge)
+
+
+@pytest.mark.parametrize(("ahead", "event"), [(3600.0, Event.FOUND_EQUAL), (-3600.0, Event.FOUND_OURS)])
+def test_the_servers_clock_is_taken_into_account(ahead: float, event: Event) -> None:
+    """An instant of the server is compared after its clock's lead over ours is taken off."""
+    found = verdict(doubt(), stream(created_at=1000.0), ahead=ahead)
+    assert found is not None
+    assert found.event is event
+
+
+def test_without_a_first_send_the_intent_counts() -> None:
+    """A process that died before it could note when it sent leaves its intent's instant to judge by."""
+    about = doubt(first_sent_at=None, intent_at=2000.0)
+    assert verdict(about, stream(created_at=1990.0)) == Judgement(Event.FOUND_EQUAL, stream(created_at=1990.0))
+    assert verdict(about, stream(created_at=2000.0)) == Judgement(Event.FOUND_OURS, stream(created_at=2000.0))
+
+
+def test_an_equal_stream_of_unknown_age_is_taken_for_ours() -> None:
+    """Where the API shows no creation time, the attempt that was made is the better explanation."""
+    unknown = stream(created_at=None)
+    assert verdict(doubt(), unknown) == Judgement(Event.FOUND_OURS, unknown)
+
+
+def test_a_name_that_was_taken_at_the_first_attempt_is_not_ours() -> None:
+    """The only attempt was answered with a no, so the equal stream was made by somebody else, however young."""
+    assert verdict(doubt(name_taken=True), stream()) == Judgement(Event.FOUND_EQUAL, stream())
+
+
+def test_a_name_that_was_taken_at_a_retry_may_be_ours() -> None:
+    """An earlier lost attempt may have created what a later one ran into."""
+    assert verdict(doubt(name_taken=True, attempts=2), stream()) == Judgement(Event.FOUND_OURS, stream())
+
+
+def test_of_several_equal_streams_the_newest_is_judged() -> None:
+    """Only one made after our intent can be ours, wherever it stands in the listing."""
+    old, new, unknown = stream("est_1", created_at=10.0), stream("est_2"), stream("est_3", created_at=None)
+    assert verdict(doubt(), old, new, unknown) == Judgement(Event.FOUND_OURS, new)
+    assert verdict(doubt(), unknown, new, old) == Judgement(Event.FOUND_OURS, new)
+
+
+def test_an_equal_stream_counts_before_a_different_one() -> None:
+    """A different stream in the same finding does not hide the equal one."""
+    assert verdict(doubt(), stream("est_9", OTHER), stream()) == Judgement(Event.FOUND_OURS, stream())
+
+
+def test_a_different_stream_is_a_conflict_and_names_its_parts() -> None:
+    """The difference is known by part, for the message."""
+    other = stream(mark=OTHER)
+    assert verdict(doubt(), other) == Judgement(Event.FOUND_DIFFERENT, other, ("status",))
+
+
+def test_absence_counts_only_from_a_mature_look_up() -> None:
+    """A look-up that began too early proves nothing: look again."""
+    assert verdict(doubt()) == Judgement(Event.ABSENT)
+    assert verdict(doubt(), mature=False) is None
+
+
+def test_a_finding_needs_no_maturity() -> None:
+    """What is there is there, however early one looked."""
+    assert verdict(doubt(), stream(), mature=False) == Judgement(Event.FOUND_OURS, stream())
+
+
+def test_an_answered_attempt_needs_no_settle_time() -> None:
+    """After a 409 nothing of that attempt is still at work, so its absence is known at once."""
+    assert verdict(doubt(name_taken=True), mature=False) == Judgement(Event.ABSENT)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([SENT, OTHER]), st.none() | st.floats(0, 1e10)), max_size=4),
+    st.booleans(), st.booleans(), st.integers(1, 5), st.floats(-1e4, 1e4),
+)  # fmt: skip
+def test_absent_is_said_only_of_an_empty_finding(
+    found: list[tuple[bytes, float | None]], mature: bool, taken: bool, attempts: int, ahead: float
+) -> None:
+    """No look-up that found a stream under the name ever ends in absence, and so in sending again."""
+    streams = [stream(f"est_{i}", mark, at) for i, (mark, at) in enumerate(found)]
+    judgement = verdict(doubt(name_taken=taken, attempts=attempts), *streams, mature=mature, ahead=ahead)
+    assert (judgement is None or judgement.event is Event.ABSENT) == (not streams)

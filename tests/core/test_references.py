@@ -1,0 +1,64 @@
+"""References to secrets, and markers that other tools left behind."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkstreams.core.references import Reference, left_over, parse_reference
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("${env:NAME}", Reference("env", "NAME")),
+        ("${file:/run/secrets/one two}", Reference("file", "/run/secrets/one two")),
+        ("${file:C:\\keys\\a:b}", Reference("file", "C:\\keys\\a:b")),
+    ],
+)
+def test_a_whole_reference_is_read_and_written_back(text: str, reference: Reference) -> None:
+    """Both schemes are known, and a reference prints as it was written."""
+    assert parse_reference(text) == reference
+    assert str(reference) == text
+    assert left_over(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "plain", "$NAME", "{env:X}", "a#b@c", "#NAME#", "50% ## off", "@@", "##"])
+def test_a_literal_is_neither_reference_nor_marker(text: str) -> None:
+    """An ordinary secret passes as it is."""
+    assert parse_reference(text) is None
+    assert left_over(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "marker"),
+    [
+        ("##NAME##", "##NAME##"),
+        ("@@NAME@@", "@@NAME@@"),
+        ("Bearer ##TOKEN_2## x", "##TOKEN_2##"),
+        ("hush ${env:NAME}", "${env:NAME}"),
+        ("${env:A}${env:B}", "${env:A}"),
+        ("${vault:NAME}", "${vault:NAME}"),
+        ("${}", "${}"),
+        ("${env:}", "${env:}"),
+    ],
+)
+def test_a_placeholder_is_returned_without_what_surrounds_it(text: str, marker: str) -> None:
+    """A left-over marker is named, and nothing of the secret beside it."""
+    assert left_over(text) == marker
+
+
+@pytest.mark.parametrize("text", ["${env:NAME", "${", "${sesame{", "hush${env:hushhush"])
+def test_of_an_unclosed_reference_only_its_opening_is_told(text: str) -> None:
+    """Where no brace closes it, what follows may be a secret and is not shown."""
+    assert left_over(text) == "${"
+
+
+@given(st.text())
+def test_any_text_is_a_reference_a_left_over_or_a_literal(text: str) -> None:
+    """No text raises, none is both, and a marker is always a part of its text."""
+    marker = left_over(text)
+    assert marker is None or marker in text
+    if parse_reference(text) is not None:
+        assert str(parse_reference(text)) == text
