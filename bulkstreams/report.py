@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bulkstreams.ledger import Failure, LedgerReader
 from bulkstreams.model import State
+
+_EFFORT: Final = (
+    ("recovered", "recovered by look-up"),
+    ("requests", "requests"),
+    ("retries", "retries"),
+    ("throttled", "throttled"),
+    ("lookups", "look-ups"),
+)
 
 
 def summary(figures: Mapping[str, Any], reasons: Mapping[str, str]) -> list[str]:
     """Say how a run ended, in a few lines."""
     records, this_run = figures["records"], figures["this_run"]
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
+    effort = ", ".join(f"{this_run[name]:,} {word}" for name, word in _EFFORT)
     lines = [
-        f"{records["total"]:,} records: {', '.join(parts) or 'none'}",
-        f"this run: {this_run['created']:,} created ({this_run['recovered']:,} recovered by look-up) with "
-        f"{this_run['requests']:,} requests, {this_run['retries']:,} retries, {this_run['throttled']:,} throttled, "
-        f"{this_run['lookups']:,} look-ups, in {duration(figures['elapsed_s'])}",
+        f"{records['total']:,} records: {', '.join(parts) or 'none'}",
+        f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
     lines += [f"stopped {tenant}: {reason}" for tenant, reason in list(reasons.items())[:10]]
     if len(reasons) > 10:

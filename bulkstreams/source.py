@@ -243,6 +243,8 @@ def _opened(name: str, stream: BinaryIO, folder: Path, *, at: os.stat_result | N
         spool = Spool(folder) if at is None or packed else None
         return Input(name, stream, spool, packed=packed, at_opening=at)
     except OSError as error:
+        if name != "<stdin>":
+            stream.close()
         raise InputError(
             f"{name} cannot be spooled in {folder}: {error.strerror}.", hint="Choose another folder with --ledger FILE."
         ) from None

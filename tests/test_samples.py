@@ -74,22 +74,30 @@ def test_the_configuration_knows_every_tenant_of_the_sample(tmp_path: Path) -> N
 
 
 def test_each_broken_line_is_told_exactly_what_is_wrong_with_it(tmp_path: Path) -> None:
-    """The golden list: change a message, and this file shows what users will see instead."""
+    """The golden list: change a message, and this file shows what users will see instead.
+
+    Its last line tells of the duplicate, which only the ledger can know.
+    """
     found = [
-        f"broken.jsonl:{number}: {problem}"
+        f"samples/broken.jsonl:{number}: {problem}"
         for number, one in read("broken.jsonl", tmp_path)
         if isinstance(one, Invalid)
         for problem in one.problems
     ]
-    assert found == (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8").splitlines()
+    *expected, duplicate = (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8").splitlines()
+    assert found == expected
+    assert duplicate.startswith("samples/broken.jsonl:84: duplicate of samples/broken.jsonl:83 ")
 
 
-def test_no_line_of_the_broken_sample_is_valid(tmp_path: Path) -> None:
-    """Each breaks a rule; the last one breaks several."""
-    found = read("broken.jsonl", tmp_path)
-    assert len(found) >= 45
-    assert all(isinstance(one, Invalid) for _, one in found)
-    assert [number for number, one in found if isinstance(one, Invalid) and len(one.problems) > 1] == [len(found)]
+def test_each_broken_line_breaks_one_rule(tmp_path: Path) -> None:
+    """Then one breaks several, and the last two are right but for having the same key."""
+    *broken, several, one, other = read("broken.jsonl", tmp_path)
+    assert len(broken) >= 45
+    assert all(isinstance(found, Invalid) and len(found.problems) == 1 for _, found in broken)
+    assert isinstance(several[1], Invalid)
+    assert len(several[1].problems) > 1
+    assert one[1] == other[1]
+    assert isinstance(one[1], Record)
 
 
 def test_no_secret_of_the_broken_sample_is_in_what_is_said_of_it() -> None:

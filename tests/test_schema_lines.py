@@ -300,7 +300,7 @@ def test_a_reference_in_escapes_is_a_reference() -> None:
 def test_a_reference_elsewhere_is_refused(changes: dict[str, Any], path: str) -> None:
     """References stand for secrets only; the message says for which."""
     found = problems(definition(**changes))
-    assert f"{path}: must be a value: a reference may stand only for password, token, header_value" in found
+    assert f"{path}: must be written out: only password, token, header_value may be a reference" in found
     assert len(found) == 1
 
 
@@ -318,7 +318,7 @@ def test_a_placeholder_in_a_secret_is_refused_without_showing_it(marker: str) ->
         ({"name": "audit-##ENV##"}, 'name: holds a placeholder that nobody replaced ("##ENV##")'),
         (
             {"destination": webhook(endpoint="##URL##")},
-            'destination.configuration.webhook_endpoint: holds a placeholder that nobody replaced ("##URL##")',
+            "destination.configuration.webhook_endpoint: holds a placeholder that nobody replaced (##…##)",
         ),
         (
             {"subscriptions": [{"event_type": "@@EVENT@@"}]},
@@ -337,6 +337,7 @@ def test_a_placeholder_elsewhere_is_refused_by_name(changes: dict[str, Any], mes
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (b"\xef\xbb\xbf{}", "begins with a byte-order mark, which may stand only at the start of the input"),
         (b"", "is not JSON: expecting value at column 1"),
         (b"\x00", "is not JSON: expecting value at column 1"),
         (b'{"a":1}}', "is not JSON: extra data at column 8"),
@@ -457,7 +458,7 @@ def test_a_line_full_of_problems_ends_its_list_somewhere() -> None:
 def test_tenant_and_key_in_a_definition_are_pointed_to_the_envelope() -> None:
     """The commonest mistake gets its remedy."""
     assert problems(definition(tenant="acme")) == [
-        'tenant: stands beside a definition, not in it: {"stream": {…}, "tenant": "…"}'
+        'tenant: belongs beside a definition, not in it: {"stream": {…}, "tenant": "…"}'
     ]
 
 

@@ -7,9 +7,10 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
 
@@ -25,7 +26,7 @@ from bulkstreams.commands.run import RunOptions, RunReport, Session, check_input
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError, first_cause
-from bulkstreams.ledger import LedgerReader
+from bulkstreams.ledger import LedgerReader, Result
 from bulkstreams.model import State
 from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
 from bulkstreams.secrets import read_token_file
@@ -306,7 +307,7 @@ def _results_to(target: str | None, live: Live) -> Iterator[None]:
         yield
         return
     if target == "-":
-        live.outcomes = lambda rows: _write_rows(sys.stdout, rows)
+        live.outcomes = partial(_write_rows, sys.stdout)
         yield
         return
     try:
@@ -314,11 +315,11 @@ def _results_to(target: str | None, live: Live) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
     with file:
-        live.outcomes = lambda rows: _write_rows(file, rows)
+        live.outcomes = partial(_write_rows, file)
         yield
 
 
-def _write_rows(to: TextIO, rows: Any) -> None:
+async def _write_rows(to: TextIO, rows: Sequence[Result]) -> None:
     to.writelines(results_command.as_jsonl(rows))
     to.flush()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bulkstreams.core.lifecycle import FAILED
@@ -24,7 +24,7 @@ MOST_SHOWN: Final = 20
 _OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
 _FAILED: Final = frozenset(state.value for state in FAILED)
 
-Outcomes = Callable[[Sequence[Result]], None]
+Outcomes = Callable[[Sequence[Result]], Awaitable[None]]
 
 
 class Live:
@@ -82,7 +82,7 @@ class Live:
 
     # -- settlements --------------------------------------------------------------------------------------------------
 
-    def settled(self, batch: Sequence[Settlement]) -> None:
+    async def settled(self, batch: Sequence[Settlement]) -> None:
         """Count what is durable now; look up what a person or a listener wants to see of it."""
         final = [one for one in batch if one.state not in _OPEN]
         self.done += len(final)
@@ -92,7 +92,7 @@ class Live:
             return
         if self.outcomes is not None:
             if final:
-                self.outcomes(self.reader.by_id([one.id for one in final]))
+                await self.outcomes(self.reader.by_id([one.id for one in final]))
             return
         failed = [one.id for one in final if one.state in _FAILED][-3:]
         if failed:

@@ -77,6 +77,7 @@ class Session:
         await engine.read()
         with LedgerReader(ledger.path) as reader:
             self.live.engine, self.live.reader = engine, reader
+            await self._tell_of_lines(reader)
             if engine.stopped is None:
                 await engine.provision()
             totals = reader.totals()
@@ -91,6 +92,12 @@ class Session:
             hints=[lane.stop_hint for lane in engine.lanes.values() if lane.stop_hint],
             ledger=ledger.path,
         )
+
+    async def _tell_of_lines(self, reader: LedgerReader) -> None:
+        """Tell whoever wants outcomes of the lines that will never be sent."""
+        if self.live.outcomes is not None:
+            for result in reader.results([State.INVALID, State.DUPLICATE]):
+                await self.live.outcomes([result])
 
     def _code(self, totals: Totals) -> ExitCode:
         """Return the exit code that the ledger's totals deserve."""

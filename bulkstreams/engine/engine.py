@@ -20,7 +20,7 @@ from bulkstreams.core.pacing import Ceiling, Window
 from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
-from bulkstreams.engine.recorder import Recorder
+from bulkstreams.engine.recorder import Listener, Recorder
 from bulkstreams.errors import InputChangedError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
@@ -96,7 +96,7 @@ class Job:
     mask: Callable[[str, tuple[str, ...]], str]
     connector: Connector
     watcher: Watcher
-    listener: Callable[[Sequence[Settlement]], None]
+    listener: Listener
     limits: Limits = field(default_factory=Limits)
     retries: int = 5
     timeout_s: float = 30.0
@@ -234,7 +234,7 @@ class Engine:
         await anyio.sleep(seconds)
         self.stop(f"the deadline of {seconds:g} s has passed")
 
-    def _recorded(self, batch: Sequence[Settlement]) -> None:
+    async def _recorded(self, batch: Sequence[Settlement]) -> None:
         """Count what is durable against the stop rules, and pass it on."""
         limits = self.job.limits
         self._settled += len(batch)
@@ -250,7 +250,7 @@ class Engine:
                 f"{self._failed} of {self._settled} records have failed "
                 f"(--max-failure-rate {limits.max_failure_rate:.0%})"
             )
-        self.job.listener(batch)
+        await self.job.listener(batch)
 
     # -- what the lanes share -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ This module must never tell anybody of an outcome before it is on disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -21,7 +21,7 @@ GATHER_S: Final = 0.02
 ENOUGH: Final = 512
 """Settlements that are worth a commit of their own at once."""
 
-Listener = Callable[[Sequence[Settlement]], None]
+Listener = Callable[[Sequence[Settlement]], Awaitable[None]]
 
 
 class Recorder:
@@ -37,6 +37,11 @@ class Recorder:
         self._hurry = asyncio.Event()
         self._over = False
         self.tally = Tally()
+
+    @property
+    def backlog(self) -> int:
+        """Return how many settlements wait to be written and told."""
+        return len(self._waiting)
 
     def put(self, settlement: Settlement) -> None:
         """Take a settlement to be written with the next commit."""
@@ -60,7 +65,7 @@ class Recorder:
     async def _write(self) -> None:
         batch, self._waiting = self._waiting, []
         await self._ledger.settle(batch, self.tally.taken())
-        self._listener(batch)
+        await self._listener(batch)
         if not self._waiting:
             self._idle.set()
 

@@ -354,7 +354,7 @@ def _check_text(
 
 
 def _unreplaced(marker: str, place: Sequence[str | int]) -> str:
-    if "webhook_authorization" not in place and place[-1] != "webhook_endpoint":
+    if place[0] != "destination":
         return f"holds a placeholder that nobody replaced ({show(marker)})"
     # What looks like a placeholder may be a piece of a secret, or of a URL's password: here, only its kind is told.
     kind = f"{marker[:2]}…{'}' if marker[0] == '$' else marker[:2]}"

@@ -61,7 +61,7 @@ SETTINGS: list[tuple[str, str, object, str, object, tuple[object, ...]]] = [
     ("deadline", "deadline_s", "1m", "2m", "3m", (60.0, 120.0, 180.0, None)),
     ("max_failures", "max_failures", 1, "2", 3, (1, 2, 3, None)),
     ("max_failure_rate", "max_failure_rate", "1%", "2%", "3%", (0.01, 0.02, 0.03, None)),
-    ("allow_unknown_events", "allow_unknown_events", False, "true", False, (False, True, False, False)),
+    ("allow_unknown_events", "allow_unknown_events", True, "no", True, (True, False, True, False)),
 ]
 
 

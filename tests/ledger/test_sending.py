@@ -1,0 +1,321 @@
+"""What a sender needs of the ledger: claim, settle, doubts; and what runs do at their ends."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+
+from bulkstreams.core.metrics import Tally
+from bulkstreams.ledger import Ledger, LedgerReader
+from bulkstreams.model import Claim, Settlement, State, TenantName
+from tests.ledger import ACME, bad, bring, column, good, in_loop, mark, read, results, settled, start, states
+
+OUTCOMES = (State.CREATED, State.EXISTS, State.CONFLICT, State.REFUSED, State.EXHAUSTED, State.IN_DOUBT, State.PENDING)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the ledger is to be."""
+    return tmp_path / "in.ledger.db"
+
+
+async def claimed(ledger: Ledger, count: int) -> list[Claim]:
+    """Read that many lines and claim them all."""
+    await read(ledger, [good(f"k{n:05}") for n in range(count)])
+    claims = await ledger.claim(ACME, count, 20.0)
+    assert len(claims) == count
+    return claims
+
+
+# -- claim ------------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_claim_is_durable_before_it_is_returned(path: Path) -> None:
+    """Another process sees the intent, with its instant and run, as soon as the claim is there."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a"), good("b")])
+        (claim,) = await ledger.claim(ACME, 1, 20.25)
+        assert states(path) == {"a": "in_flight", "b": "pending"}
+        assert (column(path, "intent_at"), column(path, "run")) == (20.25, ledger.run_id)
+        assert claim == Claim(claim.id, ACME, claim.key, "a", 1, 1, 100, 99, mark("a"), 0, None)
+        assert await ledger._writer.do(lambda db: db.execute("PRAGMA synchronous").fetchone()[0]) == 2
+
+
+@in_loop
+async def test_claims_follow_the_input_and_never_overlap(path: Path) -> None:
+    """Each pending record is handed out once, in order, until there are no more."""
+    with await start(path) as ledger:
+        await read(ledger, [good(f"k{n}") for n in range(7)])
+        taken = [[claim.line for claim in await ledger.claim(ACME, 3, 1.0)] for _ in range(4)]
+        assert taken == [[1, 2, 3], [4, 5, 6], [7], []]
+
+
+@in_loop
+async def test_a_claim_takes_only_its_tenants_pending_records(path: Path) -> None:
+    """Records of another tenant, or in another state, that lie between those claimed are not touched."""
+    lines = [good("a"), good("b", tenant="local"), bad("c"), good("d"), good("e", tenant="local"), good("f")]
+    with await start(path) as ledger:
+        await read(ledger, lines)
+        assert [claim.key for claim in await ledger.claim(ACME, 2, 1.0)] == ["a", "d"]
+        assert states(path) == {
+            "a": "in_flight", "b": "pending", "c": "invalid", "d": "in_flight", "e": "pending", "f": "pending",
+        }  # fmt: skip
+        assert [claim.key for claim in await ledger.claim(TenantName("local"), 9, 1.0)] == ["b", "e"]
+
+
+@in_loop
+async def test_a_claim_takes_only_records_of_this_reading(path: Path) -> None:
+    """What left the input between two claimed records stays pending in the ledger."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a"), good("b"), good("c")])
+        await read(ledger, [good("a"), good("c")])
+        assert [claim.key for claim in await ledger.claim(ACME, 9, 1.0)] == ["a", "c"]
+        assert column(path, "state", "b") == "pending"
+
+
+@in_loop
+async def test_a_key_may_hold_any_character(path: Path) -> None:
+    """Quotes, line ends, NUL and signs beyond ASCII survive the way through the ledger."""
+    keys = ['"', "\\", "a\nb", "a\x00b", "é", "🦆", "", "' OR 1=1 --"]
+    with await start(path) as ledger:
+        await read(ledger, [good(key) for key in keys])
+        assert [claim.key for claim in await ledger.claim(ACME, 99, 1.0)] == keys
+
+
+# -- settle -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 5, 300, 1500])
+@in_loop
+async def test_settling_writes_each_record_its_own_outcome(path: Path, count: int) -> None:
+    """However large a batch is and however it is cut into statements, no outcome is lost or mixed up."""
+    with await start(path) as ledger:
+        claims = await claimed(ledger, count)
+        outcomes = [
+            Settlement(
+                claim.id,
+                state,
+                claim.line % 4 + 1,
+                f"est_{claim.line}" if state is State.CREATED else None,
+                400 + claim.line % 50,
+                f"code{claim.line}",
+                f"message {claim.line}",
+                20.0 + claim.line,
+                30.0 + claim.line,
+                claim.line / 8,
+                claim.line % 2 == 0,
+                state if state in {State.CREATED, State.EXISTS} else None,  # type: ignore[arg-type]
+            )
+            for claim, state in zip(claims, islice(cycle(OUTCOMES), count), strict=True)
+        ]
+        await ledger.settle(outcomes[::-1], Tally(requests=count))
+        found = {one.id: one for one in results(path).values()}
+        assert len(found) == count
+        for outcome in outcomes:
+            one = found[outcome.id]
+            assert outcome[:-1] == (
+                one.id, one.state, one.attempts, one.remote_id, one.http_status, one.error_code, one.message,
+                one.first_sent_at, one.settled_at, one.latency_ms, bool(one.recovered),
+            )  # fmt: skip
+            assert column(path, "anchor", str(one.key)) == outcome.anchor
+
+
+@in_loop
+async def test_settling_leaves_other_records_alone(path: Path) -> None:
+    """A record that is not in the batch keeps its state."""
+    with await start(path) as ledger:
+        first, *_ = await claimed(ledger, 3)
+        await ledger.settle([settled(first, State.REFUSED)], Tally())
+        assert list(states(path).values()) == ["refused", "in_flight", "in_flight"]
+
+
+@pytest.mark.parametrize("order", [(State.IN_DOUBT, State.CREATED), (State.PENDING, State.IN_DOUBT)])
+@pytest.mark.parametrize("count", [1, 2, 5, 40, 300])
+@in_loop
+async def test_of_two_outcomes_in_one_batch_the_later_stands(
+    path: Path, order: tuple[State, State], count: int
+) -> None:
+    """A doubt that is cleared before its own outcome is written ends as it was cleared."""
+    with await start(path) as ledger:
+        claims = await claimed(ledger, count)
+        await ledger.settle([settled(claim, state) for claim in claims for state in order], Tally())
+        assert set(states(path).values()) == {order[1].value}
+
+
+@in_loop
+async def test_an_id_and_a_first_instant_once_known_are_kept(path: Path) -> None:
+    """A later outcome without them does not erase the stream's id nor when the record was first sent."""
+    with await start(path) as ledger:
+        (claim,) = await claimed(ledger, 1)
+        await ledger.settle([settled(claim, State.CREATED, remote_id="est_1", first_sent_at=20.0)], Tally())
+        await ledger.settle([settled(claim, State.UNDONE, remote_id=None, first_sent_at=99.0)], Tally())
+        (found,) = results(path).values()
+        assert (found.state, found.remote_id, found.first_sent_at) == ("undone", "est_1", 20.0)
+
+
+@in_loop
+async def test_a_released_record_can_be_claimed_again(path: Path) -> None:
+    """A record that was settled as pending comes back with its attempts and its first instant."""
+    with await start(path) as ledger:
+        (claim,) = await claimed(ledger, 1)
+        await ledger.settle([settled(claim, State.PENDING, attempts=2, first_sent_at=1750000000.25)], Tally())
+        (again,) = await ledger.claim(ACME, 9, 30.0)
+        assert again == claim._replace(attempts=2, first_sent_at=1750000000.25)
+
+
+@in_loop
+async def test_what_a_run_asked_of_the_servers_adds_up(path: Path) -> None:
+    """The tallies handed in with the outcomes are summed in the run's own row, outcomes or none."""
+    with await start(path) as ledger:
+        await ledger.settle([], Tally(requests=1, retries=2, throttled=3, lookups=4))
+        await ledger.settle([], Tally(requests=10, retries=20, throttled=30, lookups=40))
+        with LedgerReader(path) as reader:
+            run = reader.last_run()
+        assert run is not None
+        assert (run.requests, run.retries, run.throttled, run.lookups) == (11, 22, 33, 44)
+
+
+# -- doubts -----------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_doubt_tells_what_a_look_up_needs(path: Path) -> None:
+    """Instants, attempts and whether the name was taken come back as they were settled."""
+    with await start(path) as ledger:
+        one, two = await claimed(ledger, 2)
+        lost = settled(one, State.IN_DOUBT, first_sent_at=20.5, settled_at=25.5)
+        taken = settled(two, State.IN_DOUBT, http_status=409, attempts=3)
+        await ledger.settle([lost, taken], Tally())
+        first, second = await ledger.doubts(ACME, 9)
+        assert (first.id, first.key, first.name, first.line) == (one.id, one.key, one.name, one.line)
+        assert (first.first_sent_at, first.intent_at, first.lost_at) == (20.5, 20.0, 25.5)
+        assert (first.attempts, first.name_taken) == (1, False)
+        assert (second.attempts, second.name_taken) == (3, True)
+        assert len(await ledger.doubts(ACME, 1)) == 1
+
+
+# -- runs that ended, and runs that did not ---------------------------------------------------------------------------
+
+
+@in_loop
+async def test_what_a_dead_process_left_in_flight_is_in_doubt(path: Path) -> None:
+    """A run without an end leaves intents that the next one cannot trust: an attempt more, sent at its intent."""
+    ledger = await start(path)
+    await bring(ledger, State.IN_FLIGHT)
+    ledger.close()  # as a process that dies, without `end_run`
+    with await start(path, 50.0) as ledger:
+        await read(ledger, [good("a")])
+        assert states(path) == {"a": "in_doubt"}
+        assert await ledger.reopen(retry_failed=True) == {ACME: (0, 1)}
+        assert await ledger.claim(ACME, 9, 60.0) == []
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert (doubt.attempts, doubt.first_sent_at, doubt.intent_at, doubt.lost_at) == (1, 20.0, 20.0, 50.0)
+        assert doubt.digest == doubt.current == mark("a")
+        assert not doubt.name_taken
+
+
+@in_loop
+async def test_a_record_in_flight_at_the_end_of_a_run_is_in_doubt_in_the_next(path: Path) -> None:
+    """A run that was cut off, and noted its end, may leave attempts without a verdict; none may be lost."""
+    # Fails while `begin_run` looks for records in flight only where the last run noted no end at all.
+    with await start(path) as ledger:
+        await bring(ledger, State.IN_FLIGHT)
+        await ledger.end_run(30.0, 130, {})
+    with await start(path, 50.0) as ledger:
+        await read(ledger, [good("a")])
+        assert await ledger.reopen(retry_failed=False) == {ACME: (0, 1)}
+        assert states(path) == {"a": "in_doubt"}
+
+
+@in_loop
+async def test_an_orphaned_intent_is_in_doubt_however_many_runs_follow(path: Path) -> None:
+    """A run that sends nothing, after one that died, does not hide what that one left."""
+    for _ in range(3):
+        ledger = await start(path)
+        if ledger.run_id == 1:
+            await bring(ledger, State.IN_FLIGHT)
+        ledger.close()
+    assert states(path) == {"a": "in_doubt"}
+    assert column(path, "attempts") == 1
+
+
+@in_loop
+async def test_an_earlier_409_says_nothing_of_a_later_lost_attempt(path: Path) -> None:
+    """A record put back after a 409 and then caught by a crash is an ordinary doubt, with a settle time of its own."""
+    # Fails while neither `claim` nor `begin_run` clears `http_status`, from which `doubts` tells that a name was taken.
+    ledger = await start(path)
+    (claim,) = await claimed(ledger, 1)
+    await ledger.settle([settled(claim, State.IN_DOUBT, http_status=409)], Tally())
+    await ledger.settle([settled(claim, State.PENDING, http_status=409, attempts=0)], Tally())
+    await ledger.claim(ACME, 1, 40.0)
+    ledger.close()
+    with await start(path, 50.0) as ledger:
+        await read(ledger, [good("k00000")])
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert not doubt.name_taken
+
+
+@pytest.mark.parametrize("between", [State.EXHAUSTED, State.CONFLICT])
+@in_loop
+async def test_a_doubt_is_judged_by_what_was_sent_last(path: Path, between: State) -> None:
+    """After a doubt under a changed line ended without a stream of ours, the next attempt sends the new line."""
+    # Fails while `claim` leaves the `anchor_digest` of the earlier attempt, which `doubts` takes for what was sent.
+    ledger = await start(path)
+    await bring(ledger, State.IN_DOUBT)
+    await read(ledger, [good("a", "disabled")])
+    (doubt,) = await ledger.doubts(ACME, 9)
+    await ledger.settle([Settlement(doubt.id, between, 1)], Tally())
+    await ledger.reopen(retry_failed=True)
+    assert [claim.digest for claim in await ledger.claim(ACME, 9, 40.0)] == [mark("a", "disabled")]
+    ledger.close()
+    with await start(path, 50.0) as ledger:
+        await read(ledger, [good("a", "disabled")])
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert doubt.digest == doubt.current == mark("a", "disabled")
+
+
+# -- reopen -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+@pytest.mark.parametrize("state", sorted(set(State) - {State.IN_FLIGHT, State.DUPLICATE}))
+@in_loop
+async def test_reopening_takes_back_what_the_contract_says(path: Path, state: State, retry_failed: bool) -> None:
+    """Exhausted and undone records always, refused and conflicts on demand, anything else never."""
+    with await start(path) as ledger:
+        await bring(ledger, state)
+        todo = await ledger.reopen(retry_failed=retry_failed)
+        back = {State.EXHAUSTED, State.UNDONE, State.PENDING} | (
+            {State.REFUSED, State.CONFLICT} if retry_failed else set()
+        )
+        if state in back:
+            assert todo == {ACME: (1, 0)}
+            (claim,) = await ledger.claim(ACME, 9, 1.0)
+            assert claim.attempts == 0
+        else:
+            assert todo == ({ACME: (0, 1)} if state is State.IN_DOUBT else {})
+            assert states(path) == {"a": state.value}
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.EXISTS])
+@in_loop
+async def test_reopening_never_takes_back_a_conflict_with_a_stream(path: Path, state: State) -> None:
+    """A created stream whose line changed is not sent again, even when failures are to be retried."""
+    with await start(path) as ledger:
+        await bring(ledger, state)
+        await read(ledger, [good("a", "disabled")])
+        assert await ledger.reopen(retry_failed=True) == {}
+        assert states(path) == {"a": "conflict"}
+
+
+@in_loop
+async def test_reopening_counts_by_tenant_and_only_this_reading(path: Path) -> None:
+    """What is to do is told for each tenant; a failed record that left the input is not brought back."""
+    with await start(path) as ledger:
+        await bring(ledger, State.EXHAUSTED, "gone")
+        await read(ledger, [good("a"), good("b"), good("c", tenant="local"), bad()])
+        assert await ledger.reopen(retry_failed=True) == {ACME: (2, 0), "local": (1, 0)}
+        assert column(path, "state", "gone") == "exhausted"
