@@ -1,21 +1,35 @@
-"""What the benchmarks share: input of any size, a sink on another core, a process's time and peak memory."""
+"""What the benchmarks share: input of any size, a sink on another core, a process's time and peak memory.
+
+This module must never judge a figure.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 CLIENT_CORE: Final = CORES[0]
 SERVER_CORE: Final = CORES[-1]
+CONCURRENCY: Final = 32
+
+_ROOT: Final = Path(__file__).parent.parent
+_ENVIRONMENT: Final = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("AUTH0_")},
+    "PYTHONPATH": str(_ROOT),
+    "AUTH0_API_TOKEN": "dummy-token",
+    "CI": "1",
+}
+_RSS_UNIT: Final = 1024 * 1024 if sys.platform == "darwin" else 1024
+"""To a MiB, in the unit of the system's `ru_maxrss`."""
 
 
 class Measured(NamedTuple):
@@ -25,6 +39,21 @@ class Measured(NamedTuple):
     wall_s: float
     cpu_s: float
     peak_mib: float
+
+
+def arguments(about: str | None, brief: dict[str, int], long: dict[str, int]) -> argparse.Namespace:
+    """Read the command line: a whole number for each name of `long`, or those of `brief` where --brief is given."""
+    summary = (about or "").split("\n", 1)[0]
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--brief", action="store_true", help="small sizes: does it run at all?")
+    for name, value in long.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"default {value:,}; brief {brief[name]:,}")
+    parser.add_argument("--bare", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    for name, value in (brief if args.brief else long).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
 
 
 def definition(number: int) -> dict[str, object]:
@@ -44,51 +73,57 @@ def definition(number: int) -> dict[str, object]:
 
 
 def write_input(path: Path, records: int) -> Path:
-    """Write an input of so many records, unless it is there."""
-    if not path.exists():
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(definition(number)) + "\n" for number in range(records))
+    """Write an input of so many records."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(definition(number)) + "\n" for number in range(records))
     return path
 
 
 @contextmanager
 def sink() -> Iterator[str]:
     """Run a sink on the server's core; give its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE, text=True, preexec_fn=pin(SERVER_CORE)
-    )
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    command = [sys.executable, "-m", "benchmarks.sink"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
+        _pin(process.pid, SERVER_CORE)
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
 
 
-def pin(core: int):  # type: ignore[no-untyped-def]
-    """Return what a child process calls to stay on one core."""
-    return (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
+def measure(command: Sequence[str], *, folder: Path) -> Measured:
+    """Run a command in `folder` on the client's core and measure it; its exit code must be 0.
 
-
-def measure(command: Sequence[str], *, folder: Path, environment: dict[str, str] | None = None) -> Measured:
-    """Run a command on the client's core and measure it; its exit code must be 0."""
+    What the system tells of a child's peak memory is at least what its parent held when it was started.
+    """
     began = perf_counter()
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=pin(CLIENT_CORE),
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environment or {})},
-    )  # fmt: skip
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT)
+    _pin(process.pid, CLIENT_CORE)
     assert process.stdout is not None
     with process.stdout:
         output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     wall = perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return Measured(output, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _RSS_UNIT)
 
 
-_RSS_UNIT: Final = 1024 * 1024 if sys.platform == "darwin" else 1024
-assert resource
+def measure_run(path: Path, url: str, ledger: str) -> tuple[Measured, dict[str, Any]]:
+    """Measure a whole `bulkstreams run` beside its input, and return what it printed at its end, too."""
+    measured = measure(
+        [
+            sys.executable, "-m", "bulkstreams", "run", str(path), "--base-url", url, "--rate", "max",
+            "--concurrency", str(CONCURRENCY), "--ledger", ledger, "--json",
+        ],
+        folder=path.parent,
+    )  # fmt: skip
+    return measured, json.loads(measured.output)
+
+
+def _pin(process: int, core: int) -> None:
+    """Keep a process that has just begun on one core, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, {core})

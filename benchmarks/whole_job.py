@@ -1,4 +1,4 @@
-"""The whole job against a bare aiohttp loop: `python -m benchmarks.whole_job [--records N] [--rounds N]`.
+"""The whole job against a bare aiohttp loop: `python -m benchmarks.whole_job [--records N] [--rounds N] [--brief]`.
 
 Both run on one core, in turn, against a sink on another, with the same concurrency and event loop. The bare loop posts
 one constant body and does nothing else; the job validates, keys, writes its ledger with fsync, and posts.
@@ -6,7 +6,6 @@ one constant body and does nothing else; the job validates, keys, writes its led
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -17,9 +16,7 @@ from statistics import median
 
 import aiohttp
 
-from benchmarks.machine import definition, measure, sink, write_input
-
-CONCURRENCY = 32
+from benchmarks.machine import CONCURRENCY, arguments, definition, measure, measure_run, sink, write_input
 
 
 async def bare(url: str, records: int) -> float:
@@ -50,43 +47,30 @@ def run_bare(url: str, records: int) -> None:
         print(asyncio.run(bare(url, records)))
 
 
+def compare(path: Path, url: str, records: int, ledger: str) -> float:
+    """Run the loop, then the job; print both rates and return their ratio."""
+    command = [sys.executable, "-m", "benchmarks.whole_job", "--bare", url, "--records", str(records)]
+    bare_rate = float(measure(command, folder=path.parent).output)
+    job, figures = measure_run(path, url, ledger)
+    assert figures["records"]["created"] == records
+    job_rate = records / float(figures["elapsed_s"])
+    print(
+        f"bare loop {bare_rate:8,.0f}/s   whole job {job_rate:8,.0f}/s   ratio {job_rate / bare_rate:.2f}   "
+        f"(with the start of the process: {records / job.wall_s:,.0f}/s)"
+    )
+    return job_rate / bare_rate
+
+
 def main() -> None:
     """Measure both in turn, and print the median ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bare", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = arguments(__doc__, brief={"records": 5_000, "rounds": 1}, long={"records": 50_000, "rounds": 5})
     if args.bare:
         run_bare(args.bare, args.records)
         return
     with tempfile.TemporaryDirectory() as name, sink() as url:
-        folder = Path(name)
-        path = write_input(folder / "input.jsonl", args.records)
-        ratios = []
-        for number in range(args.rounds):
-            loop = measure(
-                [sys.executable, "-m", "benchmarks.whole_job", "--bare", url, "--records", str(args.records)],
-                folder=folder,
-            )
-            job = measure(
-                [
-                    sys.executable, "-m", "bulkstreams", "run", str(path), "--base-url", url, "--rate", "max",
-                    "--concurrency", str(CONCURRENCY), "--ledger", f"{number}.ledger.db", "--json",
-                ],
-                folder=folder,
-                environment={"AUTH0_API_TOKEN": "dummy-token", "CI": "1"},
-            )  # fmt: skip
-            bare_rate = float(loop.output)
-            figures = json.loads(job.output)
-            assert figures["records"]["created"] == args.records
-            job_rate = args.records / figures["elapsed_s"]
-            ratios.append(job_rate / bare_rate)
-            print(
-                f"bare loop {bare_rate:8,.0f}/s   whole job {job_rate:8,.0f}/s   ratio {ratios[-1]:.2f}   "
-                f"(with the start of the process: {args.records / job.wall_s:,.0f}/s)"
-            )
-        print(f"median ratio {median(ratios):.2f} (goal: at least 0.70)")
+        path = write_input(Path(name) / "input.jsonl", args.records)
+        ratios = [compare(path, url, args.records, f"{number}.ledger.db") for number in range(args.rounds)]
+    print(f"median ratio {median(ratios):.2f} (goal: at least 0.70)")
 
 
 if __name__ == "__main__":

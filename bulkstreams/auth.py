@@ -211,7 +211,7 @@ class Authenticator:
         for name in ("client_secret", "client_assertion"):
             if form.get(name):
                 words = words.replace(form[name], "***")
-        words = " ".join(words.split())[:MAX_MESSAGE]
+        words = " ".join("".join(c if c.isprintable() else " " for c in words).split())[:MAX_MESSAGE]
         answer = f"{status}: {words}" if words else str(status)
         return self._fail(f"{self._base_url} refused the credentials of client {form['client_id']} ({answer}).")
 

@@ -125,7 +125,9 @@ class Client:
             if response.status != 201 and (response.content_length or 0) > MAX_REPLY_BYTES:
                 response.close()
                 return Failure("an answer of absurd length", True, perf_counter() - began)
-            data = await response.read()
+            content = response.content
+            # A short answer is there with its headers, as a rule: then there is nothing to wait for.
+            data = content.read_nowait() if content.is_eof() else await response.read()
         except asyncio.CancelledError:
             if not self._watch.end(task):
                 raise

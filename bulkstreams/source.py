@@ -233,6 +233,8 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
         raise InputError(f"{path} is a folder.", hint="Name the files in it, e.g. with *.jsonl.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", hint="Check who may read it.") from None
+    except ValueError:
+        raise InputError(f"{path!r} is no path: it holds a null byte.", hint="Name an existing file.") from None
     at = os.fstat(stream.fileno())
     return _opened(path, stream, spool_folder, at=at if stat.S_ISREG(at.st_mode) else None)
 

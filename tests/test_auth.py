@@ -282,9 +282,9 @@ def test_a_refused_token_is_not_handed_out_while_the_new_one_is_fetched() -> Non
         old = await auth.token()
         async with asyncio.TaskGroup() as group:
             refreshing = group.create_task(auth.refresh(old))
-            while auth.current() is not None and not refreshing.done():
-                await asyncio.sleep(0)
-            assert not refreshing.done()
+            for _ in range(3):
+                await asyncio.sleep(0)  # it gets as far as the network
+            assert (auth.current(), refreshing.done()) == (None, False)
             assert await auth.token() == "t2"
 
     on(issuer, work)
@@ -472,7 +472,7 @@ def test_an_issuer_that_cannot_be_reached_is_tried_again_and_then_given_up() -> 
         (403, {"error": "access_denied", "message": "Not allowed"}, "(403: Not allowed)"),
         (400, {"error": "invalid_request"}, "(400: invalid_request)"),
         (401, {"error_description": "the secret s3cret-of-client is wrong"}, "(401: the secret *** is wrong)"),
-        (401, {"error_description": "two\r\n  lines\x1b"}, "(401: two lines"),
+        (401, {"error_description": "two\r\n  lines\x1b[2J"}, "(401: two lines [2J)"),
         (401, ["s3cret-of-client"], "(401)"),
         (403, None, "(403)"),
         (404, {}, "(404)"),
@@ -486,7 +486,7 @@ def test_refused_credentials_are_final_and_told_without_the_secret(status: int, 
     async def work(session: aiohttp.ClientSession) -> None:
         auth = authenticator(session, issuer, time)
         error = await refusal(auth.token())
-        assert error.message.startswith(f"{issuer.url} refused the credentials of client client-1 {words}")
+        assert error.message == f"{issuer.url} refused the credentials of client client-1 {words}."
         await asyncio.gather(*(refusal(auth.token()) for _ in range(5)))
 
     on(issuer, work)
@@ -505,9 +505,19 @@ def test_an_endless_refusal_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b"{}", b'{"access_token": 5}', b'{"access_token": ""}', b"<html>s3cret"]
-    + [b'{"access_token": "s3cret t", "expires_in": 5}', b'{"access_token": "s3cret", "expires_in": "soon"}'],
-)  # fmt: skip
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"access_token": 5}',
+        b'{"access_token": ""}',
+        b'{"access_token": "s3cret t", "expires_in": 5}',
+        b'{"access_token": "s3cret", "expires_in": "soon"}',
+        b"<html>s3cret",
+    ],
+)
 def test_an_answer_without_a_token_is_told(body: bytes) -> None:
     """A 200 that is no token answer does not crash, and what it held is not shown."""
     issuer = Issuer(web.Response(body=body))

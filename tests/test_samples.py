@@ -1,106 +1,124 @@
-"""The samples: what is meant to work works, and each broken line gets exactly its message."""
+"""The samples: what is right in them is right, and what is broken is told in the words of the golden file."""
 
 from __future__ import annotations
 
-import json
+import os
+import subprocess
+import sys
 import tomllib
-from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
-from bulkstreams.core.references import Reference
-from bulkstreams.model import Invalid, Record
-from bulkstreams.schema import Rules, read_line
-from bulkstreams.source import open_input
+from bulkstreams.config import Flags, load
+from bulkstreams.model import Record
+from bulkstreams.schema import Rules, prepare, read_line, secrets_in
 
-SAMPLES = Path(__file__).parent.parent / "samples"
-
-
-def not_set(reference: Reference) -> str:
-    """Say of any reference that it does not resolve: no sample needs any set-up."""
-    return f"the environment variable {reference.target} is not set"
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "samples"
+VALID = ("streams.jsonl", "tenants.jsonl")
 
 
-def read(name: str, folder: Path) -> list[tuple[int, Record | Invalid]]:
-    """Read a sample as the main job does."""
-    one = open_input(str(SAMPLES / name), folder)
-    try:
-        return [
-            (line.number, read_line(line.data or b"", Rules(), not_set)) for batch in one.batches() for line in batch
-        ]
-    finally:
-        one.close()
+def lines(name: str) -> list[bytes]:
+    """Return the lines of a sample."""
+    return (SAMPLES / name).read_bytes().splitlines()
 
 
-@pytest.mark.parametrize(("name", "least"), [("streams.jsonl", 40), ("tenants.jsonl", 18)])
-def test_every_line_of_the_good_samples_is_a_record_of_its_own(name: str, least: int, tmp_path: Path) -> None:
-    """All are valid without any set-up, and no two have the same tenant and key."""
-    found = [record for _, record in read(name, tmp_path)]
-    assert len(found) >= least
-    assert [str(one) for one in found if isinstance(one, Invalid)] == []
-    assert max(Counter((one.tenant, one.key) for one in found).values()) == 1
-    assert not any(one.notes for one in found if isinstance(one, Record))
+def records(name: str) -> list[Record]:
+    """Return the records of a sample, all of whose lines must be valid."""
+    found = [read_line(line, Rules(), lambda reference: f"{reference} in a sample") for line in lines(name)]
+    assert all(isinstance(one, Record) for one in found), [str(one) for one in found if not isinstance(one, Record)]
+    return [one for one in found if isinstance(one, Record)]
 
 
-def test_the_believable_tenant_has_streams_of_every_kind() -> None:
-    """Three kinds of destination, three webhook methods, both statuses, several regions."""
-    streams = [json.loads(line) for line in (SAMPLES / "streams.jsonl").read_text().splitlines()]
-    configurations = [stream["destination"]["configuration"] for stream in streams]
+def validate(name: str, *flags: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `bulkstreams validate` on a sample, as its user would."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AUTH0_", "BULKSTREAMS"))}
+    command = [sys.executable, "-m", "bulkstreams", "validate", f"samples/{name}", *flags]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_sample_is_valid_and_names_no_key_twice(name: str) -> None:
+    """A newcomer's first run meets no error, no duplicate, no note, and no secret to be set first."""
+    found = records(name)
+    assert len({(one.tenant, one.key) for one in found}) == len(found)
+    assert all(one.notes == () for one in found)
+    assert len({(one.tenant, one.name) for one in found}) == len(found), "the API takes a name once"
+
+
+def test_the_streams_are_of_every_kind() -> None:
+    """Forty or more streams: each destination, each method, several regions, both statuses."""
+    found = [orjson.loads(line) for line in lines("streams.jsonl")]
+    destinations = [one["destination"] for one in found]
+    assert len(found) >= 40
+    assert {one["type"] for one in destinations} == {"webhook", "eventbridge", "action"}
+    configurations = [one["configuration"] for one in destinations]
     methods = {one["webhook_authorization"]["method"] for one in configurations if "webhook_authorization" in one}
-    assert {stream["destination"]["type"] for stream in streams} == {"webhook", "eventbridge", "action"}
     assert methods == {"basic", "bearer", "custom_header"}
-    assert {stream.get("status") for stream in streams} == {"enabled", "disabled", None}
-    assert len({one["aws_region"] for one in configurations if "aws_region" in one}) >= 5
+    assert len({one["aws_region"] for one in configurations if "aws_region" in one}) >= 4
+    assert {one.get("status", "enabled") for one in found} == {"enabled", "disabled"}
 
 
-@pytest.mark.parametrize("name", ["streams.jsonl", "tenants.jsonl"])
-def test_every_secret_is_plainly_a_dummy(name: str) -> None:
-    """Nobody need wonder whether a real secret was published."""
-    for line in (SAMPLES / name).read_text().splitlines():
-        whole = json.loads(line)
-        authorization = whole.get("stream", whole)["destination"]["configuration"].get("webhook_authorization", {})
-        for field in {"password", "token", "header_value"} & set(authorization):
-            assert authorization[field].startswith("dummy-")
+@pytest.mark.parametrize("name", VALID)
+def test_every_secret_of_a_sample_is_plainly_a_dummy(name: str) -> None:
+    """Nobody, and no scanner, need wonder whether a secret here is one."""
+    bodies = [prepare(line, lambda _: "") for line in lines(name)]
+    secrets = [secret for body in bodies if body is not None for secret in secrets_in(body)]
+    assert secrets
+    assert all(secret.startswith("dummy-") for secret in secrets)
 
 
-def test_the_configuration_knows_every_tenant_of_the_sample(tmp_path: Path) -> None:
-    """And each is a tenant of a sandbox on this very machine."""
-    tenants = tomllib.loads((SAMPLES / "bulkstreams.toml").read_text())["tenants"]
-    assert {record.tenant for _, record in read("tenants.jsonl", tmp_path)} == set(tenants)
-    for name, table in tenants.items():
-        assert table["base_url"] == f"http://127.0.0.1:8025/t/{name}"
-        assert table["token"].startswith("dummy-")
+def test_the_tenants_of_the_sample_are_those_of_its_configuration() -> None:
+    """Each envelope names a tenant that the file has, at a loopback address, and the tenants differ in pace."""
+    found = records("tenants.jsonl")
+    chosen = load(Flags(config=SAMPLES / "bulkstreams.toml"), {}, ROOT)
+    assert {one.tenant for one in found} == set(chosen.tenants) == {"acme", "globex", "initech"}
+    assert all(orjson.loads(line)["key"] for line in lines("tenants.jsonl"))
+    assert {one.base_url for one in chosen.tenants.values()} == {
+        f"http://127.0.0.1:8025/t/{name}" for name in chosen.tenants
+    }
+    assert len({(one.rate, one.burst, one.reserve) for one in chosen.tenants.values()}) == 3
+    tables = tomllib.loads((SAMPLES / "bulkstreams.toml").read_text(encoding="utf-8"))["tenants"]
+    assert all(table["token"].startswith("dummy-") for table in tables.values())
 
 
-def test_each_broken_line_is_told_exactly_what_is_wrong_with_it(tmp_path: Path) -> None:
-    """The golden list: change a message, and this file shows what users will see instead.
-
-    Its last line tells of the duplicate, which only the ledger can know.
-    """
-    found = [
-        f"samples/broken.jsonl:{number}: {problem}"
-        for number, one in read("broken.jsonl", tmp_path)
-        if isinstance(one, Invalid)
-        for problem in one.problems
-    ]
-    *expected, duplicate = (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8").splitlines()
-    assert found == expected
-    assert duplicate.startswith("samples/broken.jsonl:84: duplicate of samples/broken.jsonl:83 ")
+@pytest.mark.parametrize(
+    ("name", "flags"), [("streams.jsonl", ()), ("tenants.jsonl", ("--config", "samples/bulkstreams.toml"))]
+)
+def test_validate_has_nothing_to_say_of_what_is_right(name: str, flags: tuple[str, ...]) -> None:
+    """The command itself takes every line."""
+    done = validate(name, *flags)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert f"{len(lines(name))} valid".encode() in done.stderr
 
 
-def test_each_broken_line_breaks_one_rule(tmp_path: Path) -> None:
-    """Then one breaks several, and the last two are right but for having the same key."""
-    *broken, several, one, other = read("broken.jsonl", tmp_path)
-    assert len(broken) >= 45
-    assert all(isinstance(found, Invalid) and len(found.problems) == 1 for _, found in broken)
-    assert isinstance(several[1], Invalid)
-    assert len(several[1].problems) > 1
-    assert one[1] == other[1]
-    assert isinstance(one[1], Record)
+def test_validate_says_of_what_is_broken_exactly_this() -> None:
+    """The golden file: each problem with its place, in order, on standard output; exit code 1."""
+    done = validate("broken.jsonl")
+    expected = (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8")
+    assert done.stdout.decode().splitlines() == expected.splitlines()
+    assert done.returncode == 1
 
 
-def test_no_secret_of_the_broken_sample_is_in_what_is_said_of_it() -> None:
-    """The lines hold planted secrets; the list of messages holds none."""
-    assert "dummy" in (SAMPLES / "broken.jsonl").read_text(encoding="latin-1")
+def test_each_broken_line_breaks_one_rule() -> None:
+    """Each line has one complaint, but for the last three: five at once, none, and a duplicate of that."""
+    said = [text.split(":")[1] for text in (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8").splitlines()]
+    *single, five, right, last = [said.count(str(number)) for number in range(1, len(lines("broken.jsonl")) + 1)]
+    assert set(single) == {1}
+    assert (five, right, last) == (5, 0, 1)
+
+
+def test_no_complaint_about_a_broken_line_shows_a_secret() -> None:
+    """Dummies that stand where a secret, a password in a URL or a query would, are not repeated."""
+    assert "dummy" in (SAMPLES / "broken.jsonl").read_bytes().decode(errors="replace")
     assert "dummy" not in (SAMPLES / "broken.expected.txt").read_text(encoding="utf-8")
+
+
+def test_every_sample_is_told_of_in_the_readme() -> None:
+    """A file that nobody explains helps nobody."""
+    text = (SAMPLES / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in SAMPLES.iterdir() if f"`{path.name}`" not in text] == ["README.md"]
+    assert f"the {len(lines('streams.jsonl'))} streams" in text
+    assert f"{len(lines('tenants.jsonl'))} streams for three tenants" in text

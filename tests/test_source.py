@@ -1,432 +1,514 @@
-"""JSON Lines as bytes → lines with their offsets, and each line again by its offset."""
+"""An input's bytes become lines, wherever its blocks end; and each line can be had again, or a change is noticed."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import os
-import subprocess
-import sys
-import tracemalloc
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.errors import ExitCode, InputChangedError, InputError
+from bulkstreams import source
+from bulkstreams.errors import InputChangedError, InputError
 from bulkstreams.model import Line
-from bulkstreams.source import MAX_LINE, Cutter, Input, Spool, open_input
+from bulkstreams.source import AHEAD, MAX_LINE, Cutter, Input, Spool, open_input
 
-LINES = b'{"name": "one"}\n\n  \t\r\n{"name": "two"}\r\n{"name": "three"}'
-NOW = 4_000_000_000.0  # long after any file of these tests
-
-
-def lines(one: Input) -> list[Line]:
-    """Return all lines of an input."""
-    return [line for batch in one.batches() for line in batch]
+BOM = b"\xef\xbb\xbf"
+LATER = 4e9
+"""A time long after any file of these tests was changed."""
 
 
 def cut(*blocks: bytes) -> list[Line]:
-    """Return the lines of a text that comes in these blocks."""
+    """Return the lines of blocks."""
     cutter = Cutter()
-    found = [line for block in blocks for line in cutter.cut(block)]
-    return found + cutter.finish()
+    return [line for block in blocks for line in cutter.cut(block)] + cutter.finish()
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Input]]:
-    """Open inputs that are closed when the test ends."""
-    inputs: list[Input] = []
-
-    def open_(path: Path | str, stdin: BinaryIO | None = None) -> Input:
-        inputs.append(open_input(str(path), tmp_path, stdin))
-        return inputs[-1]
-
-    yield open_
-    for one in inputs:
-        one.close()
+@contextmanager
+def opened(path: Path | str, folder: Path, stdin: BinaryIO | None = None) -> Iterator[Input]:
+    """Open an input and close it again."""
+    found = open_input(str(path), folder, stdin)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
-@pytest.fixture
-def plain(tmp_path: Path) -> Path:
-    """Return a plain file with LINES in it."""
-    path = tmp_path / "streams.jsonl"
-    path.write_bytes(LINES)
+@contextmanager
+def pipe(data: bytes) -> Iterator[BinaryIO]:
+    """Open a pipe that holds some bytes and then ends."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        yield stream
+
+
+def lines_of(found: Input) -> list[Line]:
+    """Return all lines of an input."""
+    return [line for batch in found.batches() for line in batch]
+
+
+def texts(lines: list[Line]) -> list[bytes | None]:
+    """Return what stands in lines."""
+    return [line.data for line in lines]
+
+
+def written(folder: Path, data: bytes, name: str = "in.jsonl") -> Path:
+    """Write a file."""
+    path = folder / name
+    path.write_bytes(data)
     return path
 
 
 # -- cutting ----------------------------------------------------------------------------------------------------------
 
 
-def test_lines_have_numbers_offsets_and_no_ends() -> None:
-    """Blank lines are counted and left out; a carriage return belongs to the line's end; the last needs none."""
-    assert cut(LINES) == [
-        Line(1, 0, 15, b'{"name": "one"}'),
-        Line(4, 22, 15, b'{"name": "two"}'),
-        Line(5, 39, 17, b'{"name": "three"}'),
-    ]
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", []),
+        (b"\n", []),
+        (b"a", [Line(1, 0, 1, b"a")]),
+        (b"a\n", [Line(1, 0, 1, b"a")]),
+        (b"a\nb", [Line(1, 0, 1, b"a"), Line(2, 2, 1, b"b")]),
+        (b"a\r\nb\r\n", [Line(1, 0, 1, b"a"), Line(2, 3, 1, b"b")]),
+        (b"a\n\n \t\r\n\nb", [Line(1, 0, 1, b"a"), Line(5, 8, 1, b"b")]),
+        (b"a\rb\n", [Line(1, 0, 3, b"a\rb")]),
+        (BOM + b"a\nb", [Line(1, 3, 1, b"a"), Line(2, 5, 1, b"b")]),
+        (BOM + b"\r\na", [Line(2, 5, 1, b"a")]),
+        (BOM, []),
+        (BOM[:2], [Line(1, 0, 2, BOM[:2])]),
+        (BOM + BOM, [Line(1, 3, 3, BOM)]),
+        (b"a\n" + BOM + b"b", [Line(1, 0, 1, b"a"), Line(2, 2, 4, BOM + b"b")]),
+    ],
+)
+def test_lines_are_cut_with_their_numbers_and_offsets(data: bytes, lines: list[Line]) -> None:
+    """Blank lines are left out but counted; the byte-order mark and the line ends belong to no line."""
+    assert cut(data) == lines
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"\r\n\r\n", b"  \n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
-def test_an_input_of_nothing_has_no_lines(text: bytes) -> None:
-    """Nothing, white space, or a byte-order mark alone."""
-    assert cut(text) == []
-
-
-def test_a_byte_order_mark_is_passed_over_at_the_start_alone() -> None:
-    """Offsets count it; in the middle it is a part of its line."""
-    assert cut(b"\xef\xbb\xbf{}\n\xef\xbb\xbf{}\n") == [Line(1, 3, 2, b"{}"), Line(2, 6, 5, b"\xef\xbb\xbf{}")]
-
-
-@pytest.mark.parametrize("text", [b"\xef", b"\xef\xbb", b"\xef\xbb\n"])
-def test_half_a_byte_order_mark_is_a_line(text: bytes) -> None:
-    """It is no mark, and must not vanish."""
-    assert cut(*(bytes([byte]) for byte in text)) == [Line(1, 0, len(text.rstrip()), text.rstrip())]
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b" ", BOM, BOM[:1], b"\x85", b"{}"])).map(b"".join), st.data())
+@example(BOM + b"a\r\nb", None)
+def test_where_blocks_end_makes_no_difference(data: bytes, draw: st.DataObject | None) -> None:
+    """Cut anywhere, byte by byte too, the lines are the same; and each stands in the data at its offset."""
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=6))) if draw else list(range(len(data)))
+    blocks = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    whole = cut(data)
+    assert cut(*blocks) == cut(*(data[i : i + 1] for i in range(len(data)))) == whole
+    for _, offset, length, text in whole:
+        assert data[offset : offset + length] == text
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
-def test_a_line_of_the_longest_length_is_whole_and_one_byte_more_is_too_long(end: bytes) -> None:
-    """The line's end does not count; a line that is too long has its length and no data."""
-    longest, too_long = b"x" * MAX_LINE, b"x" * (MAX_LINE + 1)
-    assert cut(longest + end) == [Line(1, 0, MAX_LINE, longest)]
-    (found,) = cut(too_long + end)
-    assert found.data is None
-    assert found.length == MAX_LINE + 1 + end.count(b"\r")
+@pytest.mark.parametrize("block", [1 << 20, 1000, 333_333])
+def test_a_line_over_the_limit_is_known_by_its_place_alone(end: bytes, block: int) -> None:
+    """A line of exactly the limit is kept, one byte more is not; the lines around it are as they were."""
+    for over in (0, 1, 700_000, 3 << 20):
+        data = b"a\n" + b"x" * (MAX_LINE + over) + end + (b"b" if end else b"")
+        first, long, *rest = cut(*(data[i : i + block] for i in range(0, len(data), block)))
+        assert first == Line(1, 0, 1, b"a")
+        assert (long.number, long.offset, long.data is None) == (2, 2, over > 0)
+        assert rest == ([Line(3, len(data) - 1, 1, b"b")] if end else [])
 
 
-def test_the_line_after_one_that_is_too_long_is_found_where_it_stands() -> None:
-    """However long the line before it."""
-    blocks = [b"{}\n", *[b"x" * MAX_LINE] * 5, b"yy\n{}\n"]
-    assert cut(*blocks) == [
-        Line(1, 0, 2, b"{}"),
-        Line(2, 3, 5 * MAX_LINE + 2, None),
-        Line(3, 5 * MAX_LINE + 6, 2, b"{}"),
-    ]
+def test_a_line_without_end_is_not_kept_in_memory() -> None:
+    """Of a line that goes on and on, little more than the limit is held."""
+    cutter = Cutter()
+    block = b"x" * (1 << 20)
+    for _ in range(50):
+        assert cutter.cut(block) == []
+    assert len(cutter._rest) <= MAX_LINE + len(block)
+    assert cutter.finish() == [Line(1, 0, 50 << 20, None)]
 
 
-def test_a_line_that_never_ends_is_not_held() -> None:
-    """A hundred megabytes without a line end cost a few."""
-    block = b"x" * MAX_LINE
-    tracemalloc.start()
-    (found,) = cut(*[block] * 100)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert found == Line(1, 0, 100 * MAX_LINE, None)
-    assert peak < 8 * MAX_LINE
+def test_a_line_keeps_its_text_out_of_its_repr() -> None:
+    """A line may hold a secret, so a traceback shows its place alone."""
+    assert repr(Line(1, 2, 3, b"dummy-secret")) == "Line(number=1, offset=2, length=3)"
 
 
-TEXTS = st.lists(
-    st.sampled_from([b"\n", b"\r\n", b"\r", b" ", b"\xef\xbb\xbf", b"\xef", b"\xbb", b'{"a":1}', b"\x00", b"x"]),
-    max_size=30,
-).map(b"".join)
+# -- plain files ------------------------------------------------------------------------------------------------------
 
 
-@given(TEXTS, st.lists(st.integers(0, 80), max_size=8))
-def test_it_does_not_matter_where_the_blocks_end(text: bytes, cuts: list[int]) -> None:
-    """The same text in any blocks has the same lines, each of which stands where its offset says."""
-    places = [0, *sorted(min(place, len(text)) for place in cuts), len(text)]
-    found = cut(*(text[start:end] for start, end in pairwise(places)))
-    assert found == cut(text)
-    for line in found:
-        assert line.data is not None
-        assert text[line.offset : line.offset + line.length] == line.data
-        assert text[: line.offset].count(b"\n") == line.number - 1
+def test_each_line_of_a_file_can_be_had_again(tmp_path: Path) -> None:
+    """In any order, within a stretch that was read ahead or far from it, a line is the one that was read."""
+    data = BOM + b"".join(b'{"n": %d, "pad": "%s"}\r\n' % (n, b"x" * (n * 37 % 5000)) for n in range(400))
+    with opened(written(tmp_path, data), tmp_path) as found:
+        lines = lines_of(found)
+        assert len(data) > 3 * AHEAD
+        for line in [*lines, *reversed(lines), lines[0], lines[-1]]:
+            assert found.read_at(line.offset, line.length) == line.data
 
 
-# -- reading again ----------------------------------------------------------------------------------------------------
+def test_a_line_longer_than_what_is_read_ahead_can_be_had_again(tmp_path: Path) -> None:
+    """The longest line is read whole."""
+    data = b"a\n" + b"x" * MAX_LINE + b"\nb"
+    with opened(written(tmp_path, data), tmp_path) as found:
+        assert [found.read_at(line.offset, line.length) for line in lines_of(found)] == data.split(b"\n")
 
 
-def packed(path: Path, text: bytes = LINES) -> Path:
-    """Write a text, packed, beside a path and return where."""
-    target = path.with_suffix(".gz")
-    target.write_bytes(gzip.compress(text))
-    return target
+def test_a_file_can_be_read_through_more_than_once(tmp_path: Path) -> None:
+    """A second reading begins at the start."""
+    with opened(written(tmp_path, b"a\nb\n"), tmp_path) as found:
+        assert lines_of(found) == lines_of(found) == cut(b"a\nb\n")
 
 
-@pytest.mark.parametrize("kind", ["plain", "gz", "gz without its ending", "stdin", "packed stdin", "pipe"])
-def test_a_line_is_found_again_by_its_offset(
-    kind: str, plain: Path, tmp_path: Path, opened: Callable[..., Input]
+def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
+    """No bytes, no lines, no error."""
+    with opened(written(tmp_path, b""), tmp_path) as found:
+        assert lines_of(found) == []
+
+
+# -- a file that changes ----------------------------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    """Cut the file short."""
+    os.truncate(path, 3)
+
+
+def rewrite(path: Path) -> None:
+    """Put other bytes of the same length in the same file."""
+    with path.open("r+b") as file:
+        file.write(b"b" * path.stat().st_size)
+    touch(path)
+
+
+def append(path: Path) -> None:
+    """Add a line."""
+    with path.open("ab") as file:
+        file.write(b"more\n")
+
+
+def touch(path: Path) -> None:
+    """Set another time of change."""
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("change", [truncate, rewrite, append, touch])
+def test_a_changed_file_is_noticed_before_a_line_of_it_is_used(tmp_path: Path, change: object) -> None:
+    """A line is not read again from a file that was written to in the meantime; the remedy is told."""
+    path = written(tmp_path, b"a" * 1000 + b"\n")
+    with opened(path, tmp_path) as found:
+        (line,) = lines_of(found)
+        assert found.unchanged()
+        assert callable(change)
+        change(path)
+        assert not found.unchanged()
+        with pytest.raises(
+            InputChangedError, match="was changed after it was read; nothing of the change was sent"
+        ) as e:
+            found.read_at(line.offset, line.length)
+        assert "Run the same command again" in e.value.hint
+
+
+def test_a_replaced_file_is_read_as_it_was(tmp_path: Path) -> None:
+    """A file put in the place of the one that is open leaves that one as it was, or is noticed: it is never read."""
+    path = written(tmp_path, b"old\n")
+    with opened(path, tmp_path) as found:
+        (line,) = lines_of(found)
+        written(tmp_path, b"new\n", "other").replace(path)
+        try:
+            assert found.read_at(line.offset, line.length) == b"old"
+        except InputChangedError:
+            assert not found.unchanged()
+
+
+def test_what_was_read_ahead_before_a_change_is_still_what_was_read(tmp_path: Path) -> None:
+    """No byte written after the reading comes out, whether the change is noticed at once or a stretch later."""
+    path = written(tmp_path, b"a" * 10 + b"\n" + b"a" * (2 * AHEAD) + b"\n")
+    with opened(path, tmp_path) as found:
+        first, second = lines_of(found)
+        assert found.read_at(first.offset, 4) == b"aaaa"
+        rewrite(path)
+        assert found.read_at(first.offset, first.length) == first.data
+        with pytest.raises(InputChangedError):
+            found.read_at(second.offset, second.length)
+
+
+def test_bytes_beyond_the_end_are_a_change(tmp_path: Path) -> None:
+    """A ledger may point behind the end of a shorter file of the same name."""
+    with opened(written(tmp_path, b"a\n"), tmp_path) as found, pytest.raises(InputChangedError):
+        found.read_at(1, 5)
+
+
+# -- fingerprints -----------------------------------------------------------------------------------------------------
+
+
+def test_a_fingerprint_tells_a_file_from_any_change_of_it(tmp_path: Path) -> None:
+    """The same file has the same fingerprint at each opening; every way of changing it makes another one."""
+    path = written(tmp_path, b"a" * 100 + b"\n")
+
+    def now() -> str | None:
+        with opened(path, tmp_path) as found:
+            return found.fingerprint(LATER)
+
+    seen = [now()]
+    assert seen == [now()]
+    for change in (touch, append, rewrite, truncate, lambda one: written(tmp_path, b"aaa", "new").replace(one)):
+        change(path)
+        assert now() not in seen, change
+        seen.append(now())
+    assert None not in seen
+
+
+def test_a_fingerprint_holds_nothing_of_the_content(tmp_path: Path) -> None:
+    """It is made of numbers about the file."""
+    with opened(written(tmp_path, b"dummy-secret\n"), tmp_path) as found:
+        mark = found.fingerprint(LATER)
+    assert mark is not None
+    assert all(part.isdigit() for part in mark.split(":"))
+
+
+def test_a_file_that_changed_just_now_has_no_fingerprint(tmp_path: Path) -> None:
+    """A second change in the same clock tick would not show, so such a file is not trusted."""
+    path = written(tmp_path, b"a\n")
+    changed_at = path.stat().st_ctime
+    with opened(path, tmp_path) as found:
+        assert found.fingerprint(changed_at) is None
+        assert not found.trusted
+        assert found.fingerprint(changed_at + 3.0) is not None
+        assert found.trusted
+
+
+def test_a_pipe_has_no_fingerprint_but_its_copy_is_trusted(tmp_path: Path) -> None:
+    """Nothing tells one pipe's content from another's; what was spooled of it cannot change."""
+    with pipe(b"a\n") as stream, opened("-", tmp_path, stream) as found:
+        assert found.fingerprint(LATER) is None
+        assert found.trusted
+        assert found.unchanged()
+
+
+# -- gzip -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.gz", "no-suffix"])
+def test_gzip_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    """A packed file is read as its content, whatever its name; offsets are those of the content."""
+    data = BOM + b"".join(b"%d\r\n" % n for n in range(300_000))
+    with opened(written(tmp_path, gzip.compress(data, 1), name), tmp_path) as found:
+        lines = lines_of(found)
+        assert lines == cut(data)
+        for line in (lines[0], lines[-1], lines[1234]):
+            assert found.read_at(line.offset, line.length) == line.data
+        assert found.fingerprint(LATER) is not None
+
+
+def test_a_plain_file_called_gz_is_read_as_it_is(tmp_path: Path) -> None:
+    """The name alone packs nothing."""
+    with opened(written(tmp_path, b"a\n", "in.gz"), tmp_path) as found:
+        assert texts(lines_of(found)) == [b"a"]
+
+
+def test_gzip_files_may_be_joined(tmp_path: Path) -> None:
+    """`cat a.gz b.gz` makes one input of both."""
+    with opened(written(tmp_path, gzip.compress(b"a\nb") + gzip.compress(b"c\nd")), tmp_path) as found:
+        assert texts(lines_of(found)) == [b"a", b"bc", b"d"]
+
+
+def random_lines() -> bytes:
+    """Return lines that gzip cannot make much smaller."""
+    return b"".join(os.urandom(40).hex().encode() + b"\n" for _ in range(5000))
+
+
+@pytest.mark.parametrize("damage", ["cut", "checksum", "garbage"])
+def test_a_damaged_gzip_gives_the_lines_before_the_damage(tmp_path: Path, damage: str) -> None:
+    """What can be read is given, then the damage is told, with a remedy."""
+    data = random_lines()
+    packed = gzip.compress(data)
+    packed = {"cut": packed[:-9000], "checksum": packed[:-8] + bytes(8), "garbage": packed + b"garbage"}[damage]
+    got: list[Line] = []
+    with opened(written(tmp_path, packed), tmp_path) as found:
+        with pytest.raises(InputError, match=r"in\.jsonl is damaged or cut short .*; nothing was sent\.") as e:
+            got.extend(line for batch in found.batches() for line in batch)
+        assert "gzip -dc" in e.value.hint
+        assert len(got) > 1000
+        assert got == cut(data)[: len(got)]
+
+
+def test_a_packed_line_can_be_had_again_without_reading_all_lines_first(tmp_path: Path) -> None:
+    """A resumed run, whose ledger knows the lines already, unpacks the input on its first need of one."""
+    with opened(written(tmp_path, gzip.compress(b"a\nbc\n")), tmp_path) as found:
+        assert found.read_at(2, 2) == b"bc"
+
+
+# -- what cannot be read twice ----------------------------------------------------------------------------------------
+
+
+def test_standard_input_is_spooled(tmp_path: Path) -> None:
+    """Each line of a pipe can be had again; the input is called <stdin>."""
+    data = b"".join(b"%d\n" % n for n in range(5000))
+    with pipe(data) as stream, opened("-", tmp_path, stream) as found:
+        lines = lines_of(found)
+        assert (found.name, lines) == ("<stdin>", cut(data))
+        assert [found.read_at(line.offset, line.length) for line in reversed(lines)] == texts(lines)[::-1]
+
+
+def test_standard_input_may_be_packed(tmp_path: Path) -> None:
+    """`cat in.gz | bulkstreams run -` works as with the file."""
+    with pipe(gzip.compress(b"a\nb\n")) as stream, opened("-", tmp_path, stream) as found:
+        assert texts(lines_of(found)) == [b"a", b"b"]
+
+
+def test_standard_input_may_be_a_stream_without_a_file(tmp_path: Path) -> None:
+    """Bytes from memory are as good as a pipe."""
+    with opened("-", tmp_path, io.BytesIO(b"a\nb")) as found:
+        assert texts(lines_of(found)) == [b"a", b"b"]
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    """A second reading would find nothing, so it is refused and not taken for an empty input."""
+    with pipe(b"a\n") as stream, opened("-", tmp_path, stream) as found:
+        assert len(lines_of(found)) == 1
+        with pytest.raises(InputError, match="was read already"):
+            lines_of(found)
+
+
+def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
+    """A shell's `<(command)` is a path that can be read once."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # opened for both, so that neither side waits for the other
+    os.write(writer, b"a\nb\n")
+    with opened(path, tmp_path) as found:
+        os.close(writer)
+        lines = lines_of(found)
+        assert texts(lines) == [b"a", b"b"]
+        assert found.read_at(lines[1].offset, lines[1].length) == b"b"
+
+
+def test_the_spool_has_no_name_and_holds_nothing_in_the_clear(tmp_path: Path) -> None:
+    """No secret of a piped input lies on a disk: there is no file to open, and its bytes are sealed."""
+    data = b"dummy-secret " * 5000 + b"\n"
+    with pipe(data) as stream, opened("-", tmp_path, stream) as found:
+        lines_of(found)
+        assert list(tmp_path.iterdir()) == []
+        assert found._spool is not None
+        file = found._spool._file
+        sealed = os.pread(file.fileno(), 2 * len(data), 0)
+        assert len(sealed) == len(data)
+        assert b"dummy" not in sealed
+        assert b"secret" not in sealed
+        assert len({sealed[i : i + 16] for i in range(0, 16 * 4000, 16)}) == 4000, "no block is like another"
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=50), max_size=20), st.data())
+def test_a_spool_gives_back_any_stretch(
+    tmp_path_factory: pytest.TempPathFactory, blocks: list[bytes], data: st.DataObject
 ) -> None:
-    """Whatever the input is, in any order, and as often as one likes."""
-    if kind == "plain":
-        one = opened(plain)
-    elif kind == "gz":
-        one = opened(packed(plain))
-    elif kind == "gz without its ending":
-        one = opened(packed(plain).rename(tmp_path / "packed"))
-    elif kind == "pipe":
-        read, write = os.pipe()
-        os.write(write, LINES)
-        os.close(write)
-        one = opened(f"/dev/fd/{read}")
-        os.close(read)
-    else:
-        data = gzip.compress(LINES) if kind == "packed stdin" else LINES
-        one = opened("-", io.BufferedReader(io.BytesIO(data)))
-    found = lines(one)
-    assert found == cut(LINES)
-    for line in [*reversed(found), *found]:
-        assert one.read_at(line.offset, line.length) == line.data
-
-
-def test_a_plain_file_can_be_read_through_twice(plain: Path, opened: Callable[..., Input]) -> None:
-    """The second time brings the same lines."""
-    one = opened(plain)
-    assert lines(one) == lines(one)
-
-
-def test_what_was_spooled_is_there_although_nobody_asked_for_its_lines(
-    plain: Path, opened: Callable[..., Input]
-) -> None:
-    """An unchanged input is not read line by line a second time, but its records may still be wanted."""
-    one = opened(packed(plain))
-    assert one.read_at(22, 15) == b'{"name": "two"}'
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.binary(max_size=70), max_size=8), st.integers(0, 560), st.integers(0, 560))
-def test_a_spool_gives_back_any_stretch(tmp_path: Path, blocks: list[bytes], start: int, end: int) -> None:
-    """Wherever it begins, in whatever pieces it was written."""
-    text = b"".join(blocks)
-    start = min(start, len(text))
-    with closing(Spool(tmp_path)) as spool:
+    """Whatever the pieces in which it was written, and wherever a stretch begins, its bytes come back."""
+    whole = b"".join(blocks)
+    start = data.draw(st.integers(0, len(whole)))
+    length = data.draw(st.integers(0, len(whole) - start))
+    spool = Spool(tmp_path_factory.getbasetemp())
+    try:
         for block in blocks:
             spool.write(block)
-        assert spool.read_at(start, max(0, end - start)) == text[start:end]
-
-
-def test_a_spool_has_no_name_and_nothing_to_read(tmp_path: Path) -> None:
-    """No secret of an input lies on a disk in the clear, nor under a name."""
-    secret = b"dummy-secret" * 1000
-    spool = Spool(tmp_path)
-    spool.write(secret)
-    assert list(tmp_path.iterdir()) == []
-    on_disk = os.pread(spool._file.fileno(), len(secret), 0)
-    assert len(on_disk) == len(secret)
-    assert b"dummy" not in on_disk
-    assert len(zlib.compress(on_disk)) > len(secret) // 2
-    spool.close()
-
-
-def test_each_spool_has_a_key_of_its_own(tmp_path: Path) -> None:
-    """Equal inputs do not look equal."""
-    spools = [Spool(tmp_path), Spool(tmp_path)]
-    for spool in spools:
-        spool.write(b"the same text")
-    assert len({os.pread(spool._file.fileno(), 100, 0) for spool in spools}) == 2
-    for spool in spools:
+        assert spool.read_at(start, length) == whole[start : start + length]
+    finally:
         spool.close()
 
 
-# -- changes ----------------------------------------------------------------------------------------------------------
+def test_a_full_disk_ends_the_reading_with_a_remedy(tmp_path: Path) -> None:
+    """Where the spool has no room, the input is named as it could be read without one."""
+
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pipe(b"a\n") as stream, opened("-", tmp_path, stream) as found:
+        assert found._spool is not None
+        found._spool._file.close()
+        found._spool._file = Full()
+        with pytest.raises(InputError, match="cannot be spooled: No space left on device") as e:
+            lines_of(found)
+        assert "plain file" in e.value.hint
 
 
-def test_a_file_that_nobody_touched_is_unchanged_and_known_by_its_fingerprint(
-    plain: Path, opened: Callable[..., Input]
-) -> None:
-    """Opened again, it has the same fingerprint, which tells nothing of what is in it."""
-    one, again = opened(plain), opened(plain)
-    assert one.unchanged()
-    assert one.fingerprint(NOW) == again.fingerprint(NOW)
-    assert one.trusted
-    assert "name" not in str(one.fingerprint(NOW))
+def test_a_spool_needs_a_folder(tmp_path: Path) -> None:
+    """Where nothing can be spooled, another folder is asked for."""
+    with pipe(b"a\n") as stream, pytest.raises(InputError, match=r"<stdin> cannot be spooled in .*: No such file") as e:
+        open_input("-", tmp_path / "gone", stream)
+    assert "--ledger FILE" in e.value.hint
 
 
-@pytest.mark.parametrize("change", ["append", "rewrite", "truncate", "replace", "remove"])
-def test_a_changed_file_is_noticed(change: str, plain: Path, opened: Callable[..., Input]) -> None:
-    """Appended to, rewritten in place, cut, replaced by another, removed: nothing of it is read any more."""
-    # As if written long ago: the clock of a file system may tick slower than this test runs.
-    os.utime(plain, (1, 1))
-    one = opened(plain)
-    if change == "append":
-        with plain.open("ab") as file:
-            file.write(b"\n{}")
-    elif change == "rewrite":
-        plain.write_bytes(LINES.replace(b"two", b"TWO"))
-    elif change == "truncate":
-        os.truncate(plain, 5)
-    elif change == "replace":
-        other = plain.with_suffix(".new")
-        other.write_bytes(LINES)
-        other.replace(plain)
-    else:
-        plain.unlink()
-    assert not one.unchanged()
-    with pytest.raises(InputChangedError, match="changed after it was read") as caught:
-        one.read_at(22, 15)
-    assert "again" in caught.value.hint
-    assert caught.value.exit_code is ExitCode.STOPPED
-    if plain.exists():
-        assert opened(plain).fingerprint(NOW) != one.fingerprint(NOW)
+# -- what cannot be opened --------------------------------------------------------------------------------------------
 
 
-def test_a_stretch_beyond_the_end_is_no_line(plain: Path, opened: Callable[..., Input]) -> None:
-    """A ledger that points past the file was not made from this file."""
-    with pytest.raises(InputChangedError):
-        opened(plain).read_at(len(LINES) - 5, 6)
+def test_a_missing_file_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    """A typo is answered with the name that was meant."""
+    right = written(tmp_path, b"", "streams.jsonl")
+    wrong = tmp_path / "strems.jsonl"
+    with pytest.raises(InputError) as e:
+        open_input(str(wrong), tmp_path)
+    assert e.value.message == f"there is no file {wrong} (did you mean {right}?)."
+    assert e.value.hint == "Name an existing file, or - for standard input."
 
 
-@pytest.mark.parametrize(
-    ("ctime_ns", "age_s", "trusted"),
-    [
-        (1_000_000_000_500_000_000, 0.01, False),
-        (1_000_000_000_500_000_000, 0.03, True),
-        (1_000_000_000_000_000_000, 1.9, False),
-        (1_000_000_000_000_000_000, 2.1, True),
-        (1_000_000_000_500_000_000, -60.0, False),
-    ],
-)
-def test_a_file_that_changed_just_now_has_no_fingerprint(
-    ctime_ns: int, age_s: float, trusted: bool, plain: Path, tmp_path: Path
-) -> None:
-    """A second change in the same tick of the file system's clock would not show; some tick once a second."""
-    stream = plain.open("rb")
-    real = os.fstat(stream.fileno())
-    fields = list(real)
-    fields[9] = ctime_ns // 1_000_000_000
-    extra = {"st_ctime": ctime_ns / 1e9, "st_ctime_ns": ctime_ns, "st_mtime_ns": real.st_mtime_ns}
-    one = Input("x", stream, None, packed=False, at_opening=os.stat_result(fields, extra))
-    assert (one.fingerprint(ctime_ns / 1e9 + age_s) is not None) is trusted
-    assert one.trusted is trusted
-    one.close()
+@pytest.mark.parametrize("path", ["nothing-like-it", "no/such/folder/in.jsonl"])
+def test_a_missing_file_with_nothing_near_is_just_missing(tmp_path: Path, path: str) -> None:
+    """No far-fetched guess is made, and a missing folder is no other error."""
+    written(tmp_path, b"", "streams.jsonl")
+    with pytest.raises(InputError) as e:
+        open_input(str(tmp_path / path), tmp_path)
+    assert e.value.message == f"there is no file {tmp_path / path}."
 
 
-def test_a_packed_file_has_a_fingerprint_and_a_stream_has_none(plain: Path, opened: Callable[..., Input]) -> None:
-    """A stream cannot be told from another one; what was spooled of it cannot change."""
-    assert opened(packed(plain)).fingerprint(NOW) is not None
-    for stdin in (LINES, gzip.compress(LINES)):
-        stream = opened("-", io.BufferedReader(io.BytesIO(stdin)))
-        assert stream.fingerprint(NOW) is None
-        assert stream.unchanged()
-        assert stream.trusted
-    with plain.open("rb") as file:
-        assert opened("-", file).fingerprint(NOW) is None
+def test_a_folder_is_no_input(tmp_path: Path) -> None:
+    """Who names a folder is told how to name the files in it."""
+    with pytest.raises(InputError, match="is a folder") as e:
+        open_input(str(tmp_path), tmp_path)
+    assert "*.jsonl" in e.value.hint
 
 
-# -- what cannot be opened or read ------------------------------------------------------------------------------------
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is the system's own; root may read anything, so the refusal is played."""
+
+    def refuse(*_: object) -> BinaryIO:
+        raise PermissionError(13, "Permission denied")
+
+    path = written(tmp_path, b"a\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError) as e:
+        open_input(str(path), tmp_path)
+    assert e.value.message == f"{path} cannot be read: Permission denied."
 
 
-def test_a_missing_file_is_named_with_the_one_that_was_meant(plain: Path, opened: Callable[..., Input]) -> None:
-    """A slip of the finger gets its remedy."""
-    with pytest.raises(
-        InputError, match=r"there is no file .*stream\.jsonl \(did you mean .*streams\.jsonl\?\)"
-    ) as caught:
-        opened(plain.with_name("stream.jsonl"))
-    assert caught.value.hint
-    assert caught.value.exit_code is ExitCode.USAGE
+def test_a_path_through_a_file_is_told(tmp_path: Path) -> None:
+    """`in.jsonl/x` cannot be opened, and no traceback says so."""
+    with pytest.raises(InputError, match="cannot be read: Not a directory"):
+        open_input(str(written(tmp_path, b"") / "x"), tmp_path)
 
 
-def test_a_file_in_a_missing_folder_is_named(tmp_path: Path, opened: Callable[..., Input]) -> None:
-    """There is nothing near it to name."""
-    with pytest.raises(InputError, match=r"there is no file .*/nowhere/x\.jsonl\."):
-        opened(tmp_path / "nowhere" / "x.jsonl")
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
+def test_a_path_that_can_be_none_is_told(tmp_path: Path, path: str) -> None:
+    """A name that no file can have is an error like any other."""
+    with pytest.raises(InputError):
+        open_input(path, tmp_path)
 
 
-def test_a_folder_is_no_input(tmp_path: Path, opened: Callable[..., Input]) -> None:
-    """The remedy is to name the files in it."""
-    with pytest.raises(InputError, match="is a folder") as caught:
-        opened(tmp_path)
-    assert "*.jsonl" in caught.value.hint
+def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+    """An error while reading is an error of that input."""
+
+    class Failing(io.BytesIO):
+        def read(self, _: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with (
+        opened("-", tmp_path, Failing()) as found,
+        pytest.raises(InputError, match="<stdin> cannot be read: Input/output error"),
+    ):
+        lines_of(found)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_so(plain: Path, opened: Callable[..., Input]) -> None:
-    """The system's own reason is given."""
-    plain.chmod(0)
-    with pytest.raises(InputError, match="Permission denied"):
-        opened(plain)
-
-
-def test_a_file_where_a_folder_should_be_says_so(plain: Path, opened: Callable[..., Input]) -> None:
-    """Whatever the system's reason, it is one sentence."""
-    with pytest.raises(InputError, match="Not a directory"):
-        opened(plain / "x.jsonl")
-
-
-def test_a_folder_that_cannot_be_spooled_in_is_named(plain: Path, tmp_path: Path) -> None:
-    """Only what cannot be read twice needs one."""
-    nowhere = tmp_path / "nowhere"
-    open_input(str(plain), nowhere).close()
-    with pytest.raises(InputError, match="nowhere") as caught:
-        open_input(str(packed(plain)), nowhere)
-    assert caught.value.hint
-
-
-def test_a_full_disk_under_the_spool_is_one_sentence(tmp_path: Path) -> None:
-    """The remedy is room, or a plain file, which is not copied."""
-    spool = Spool(tmp_path)
-    spool._file.close()
-    spool._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
-    with pytest.raises(InputError, match="No space left on device") as caught:
-        spool.write(b"x" * 100_000)
-    assert caught.value.hint
-    spool.close()
-
-
-MANY = b"".join(b'{"name": "stream %d"}\n' % i for i in range(20_000))
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "trailing"])
-def test_a_damaged_gzip_is_named_after_the_lines_before_the_damage(
-    damage: str, tmp_path: Path, opened: Callable[..., Input]
-) -> None:
-    """Cut short, corrupted, or with something behind it: what came before counts, then the damage is told.
-
-    Between a corrupted byte and the checksum that tells of it there may be nonsense: the error voids the reading.
-    """
-    data = gzip.compress(MANY)
-    path = tmp_path / "streams.jsonl.gz"
-    middle = len(data) // 2
-    path.write_bytes(
-        {
-            "cut": data[:middle],
-            "flipped": data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 40]) + data[middle + 40 :],
-            "trailing": data + b"no gzip",
-        }[damage]
-    )
-    found: list[Line] = []
-    with pytest.raises(InputError, match=r"streams\.jsonl\.gz is damaged or cut short") as caught:
-        found.extend(line for batch in opened(path).batches() for line in batch)
-    assert "gzip -dc" in caught.value.hint
-    assert [line.data for line in found[:5000]] == MANY.splitlines()[:5000]
-
-
-def test_a_gzip_of_several_parts_is_one_text(tmp_path: Path, opened: Callable[..., Input]) -> None:
-    """As `cat a.gz b.gz` makes them."""
-    path = tmp_path / "x.gz"
-    path.write_bytes(gzip.compress(b"{}\n{") + gzip.compress(b"}\n"))
-    assert [line.data for line in lines(opened(path))] == [b"{}", b"{}"]
-
-
-def test_memory_does_not_grow_with_the_input(tmp_path: Path, opened: Callable[..., Input]) -> None:
-    """Neither of a large plain file nor of a small gzip that unpacks to it."""
-    text = (b'{"name": "%s"}\n' % (b"x" * 1000)) * 30_000
-    for path, data in ((tmp_path / "a", text), (tmp_path / "b", gzip.compress(text))):
-        path.write_bytes(data)
-        one = opened(path)
-        tracemalloc.start()
-        count = sum(len(batch) for batch in one.batches())
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert count == 30_000
-        assert peak < 6 * 2**20
-
-
-def test_standard_input_is_the_process_s_own(tmp_path: Path) -> None:
-    """`-` without more is what is piped into the process; messages call it <stdin>; and closing it hurts nobody."""
-    code = (
-        "import sys, pathlib; from bulkstreams.source import open_input\n"
-        "one = open_input('-', pathlib.Path(sys.argv[1]))\n"
-        "print(one.name, [tuple(line) for batch in one.batches() for line in batch])\n"
-        "one.close(); print(sys.stdin.closed)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], input=b"{}\n", capture_output=True, check=True, timeout=60
-    )
-    assert done.stdout.decode().splitlines() == ["<stdin> [(1, 0, 2, b'{}')]", "False"]
+def test_a_line_is_at_most_what_the_api_takes() -> None:
+    """The API's limit is 1 MiB."""
+    assert source.MAX_LINE == 1024 * 1024

@@ -82,7 +82,9 @@ class Session:
                 await engine.provision()
             totals = reader.totals()
             code = self._code(totals)
-            await ledger.end_run(time.time(), code, engine.reasons)
+            if not totals.records.get(State.IN_FLIGHT):
+                # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
+                await ledger.end_run(time.time(), code, engine.reasons)
             run = reader.last_run()
             assert run is not None
         return RunReport(

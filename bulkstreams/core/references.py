@@ -27,7 +27,7 @@ class Reference:
 
 def parse_reference(text: str) -> Reference | None:
     """Return the reference that the whole of `text` is, or None where it is a literal value."""
-    match = _REFERENCE.fullmatch(text)
+    match = _REFERENCE.fullmatch(text) if text.startswith("${") else None
     if match is None:
         return None
     return Reference(cast(Literal["env", "file"], match[1]), match[2])

@@ -21,7 +21,7 @@ from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
-from bulkstreams.errors import InputChangedError, first_cause
+from bulkstreams.errors import InputChangedError, UsageError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Settlement, State, TenantName
@@ -162,12 +162,24 @@ class Engine:
         Raises InputChangedError, and the ledger's errors; a tenant's own trouble stops its lane alone (`reasons`).
         """
         todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
+        for tenant in todo:
+            await self._recall(tenant)
         self.todo = sum(pending + in_doubt for pending, in_doubt in todo.values())
         try:
             await self._provision(todo)
         except BaseExceptionGroup as group:
             # One cause ends a run; the others are what it did to its neighbours.
             raise first_cause(group) from None
+
+    async def _recall(self, tenant: TenantName) -> None:
+        """Make sure that a tenant is where the ledger has it: an input that was not read again named none."""
+        located = self.job.tenants.locate(tenant)
+        if not isinstance(located, tuple):
+            raise UsageError(
+                f"the ledger holds work for the tenant {tenant}: {located.message}.",
+                hint="Put it back into the configuration, or take its lines out of the input.",
+            )
+        await self._ledger.tenant(*located)
 
     async def _provision(self, todo: Mapping[TenantName, tuple[int, int]]) -> None:
         async with AsyncExitStack() as sessions, anyio.create_task_group() as outer:

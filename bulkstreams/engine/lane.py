@@ -182,6 +182,7 @@ class Lane:
         while self.stopped is None:
             if self._returned:
                 self._returned, dry = False, False
+                await self.tools.recorder.flush()  # what was put back can be claimed once it is on disk
             room = self._window - self._held
             if not dry and room * 2 >= self._window and self.reconciler.has_room:
                 dry = await self._claim(room)
@@ -347,8 +348,8 @@ class Lane:
     def _explain(self, answer: Reply | Failure, body: bytes) -> tuple[str | None, str]:
         if isinstance(answer, Failure):
             return None, answer.reason
-        code, message = read_error(answer.body)
-        return code, self.tools.mask(message, secrets_in(body)) or f"the server answered {answer.status}"
+        code, message = read_error(answer.body, lambda text: self.tools.mask(text, secrets_in(body)))
+        return code, message or f"the server answered {answer.status}"
 
     def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
         attempts = claim.attempts + 1

@@ -32,10 +32,11 @@ class Recorder:
         self._listener = listener
         self._waiting: list[Settlement] = []
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._taken, self._written = 0, 0
+        self._progress = asyncio.Event()
         self._hurry = asyncio.Event()
         self._over = False
+        self._ended = False
         self.tally = Tally()
 
     @property
@@ -47,33 +48,40 @@ class Recorder:
         """Take a settlement to be written with the next commit."""
         if not self._waiting:
             self._wake.set()
-            self._idle.clear()
         self._waiting.append(settlement)
 
     async def run(self) -> None:
         """Write what is put, until `close`; errors of the ledger go to the task group and end the run."""
-        while not (self._over and not self._waiting):
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                if len(self._waiting) < ENOUGH and not self._over and not self._hurry.is_set():
-                    with anyio.move_on_after(GATHER_S):
-                        await self._hurry.wait()
-                await self._write()
-            self._idle.set()
+        try:
+            while not (self._over and not self._waiting):
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    if len(self._waiting) < ENOUGH and not self._over and not self._hurry.is_set():
+                        with anyio.move_on_after(GATHER_S):
+                            await self._hurry.wait()
+                    await self._write()
+        finally:
+            self._ended = True
+            self._progress.set()
 
     async def _write(self) -> None:
         batch, self._waiting = self._waiting, []
+        self._taken += len(batch)
         await self._ledger.settle(batch, self.tally.taken())
         await self._listener(batch)
-        if not self._waiting:
-            self._idle.set()
+        self._written += len(batch)
+        self._progress.set()
 
     async def flush(self) -> None:
-        """Wait until everything that was put is durable."""
+        """Wait until everything that was put by now is durable and told, or `run` has ended over an error."""
+        target = self._taken + len(self._waiting)
         self._hurry.set()
-        await self._idle.wait()
-        self._hurry.clear()
+        while self._written < target and not self._ended:
+            self._progress.clear()
+            await self._progress.wait()
+        if not self._over:
+            self._hurry.clear()
 
     def close(self) -> None:
         """Let `run` end once everything is written."""

@@ -343,14 +343,13 @@ def _check_text(
     place: tuple[str | int, ...], text: str, unresolvable: Callable[[Reference], str | None]
 ) -> Problem | None:
     reference = parse_reference(text)
-    path = join(place)
     if reference is None:
         marker = left_over(text)
-        return None if marker is None else Problem(path=path, message=_unreplaced(marker, place))
+        return None if marker is None else Problem(path=join(place), message=_unreplaced(marker, place))
     if place[-1] not in SECRET_FIELDS:
-        return Problem(path=path, message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference")
+        return Problem(path=join(place), message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference")
     why = unresolvable(reference)
-    return None if why is None else Problem(path=path, message=why)
+    return None if why is None else Problem(path=join(place), message=why)
 
 
 def _unreplaced(marker: str, place: Sequence[str | int]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -105,10 +106,13 @@ def _decode(data: bytes) -> Any:
 
 
 def _instant(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
+    return _epoch(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=64)  # a stream that was never changed has the same time twice
+def _epoch(text: str) -> float | None:
     try:
-        at = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -7,11 +7,14 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event, Key, TenantName
+
+# How long a machine takes to draw or to run an example is no matter of these properties.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Definition = dict[str, Any]
 TEXT = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
@@ -68,6 +71,7 @@ def without_secrets(value: Any) -> Any:
     return value
 
 
+@CALM
 @given(DEFINITIONS, TEXT)
 def test_secrets_take_no_part(definition: Definition, secret: str) -> None:
     """Another secret, or none, makes no other digest: what the API shows matches what was sent."""
@@ -77,6 +81,7 @@ def test_secrets_take_no_part(definition: Definition, secret: str) -> None:
     assert digest(definition) == digest(changed) == digest(shown)
 
 
+@CALM
 @given(DEFINITIONS, st.randoms(use_true_random=False))
 def test_the_order_of_subscriptions_and_of_keys_does_not_count(definition: Definition, random: Any) -> None:
     """A set of events is a set, and an object's keys have no order."""
@@ -86,6 +91,7 @@ def test_the_order_of_subscriptions_and_of_keys_does_not_count(definition: Defin
     assert digest(dict(reversed(shuffled.items()))) == digest(definition)
 
 
+@CALM
 @given(DEFINITIONS)
 def test_an_absent_status_is_enabled(definition: Definition) -> None:
     """What the API gives a stream without a status is what such a line means."""
@@ -94,6 +100,7 @@ def test_an_absent_status_is_enabled(definition: Definition) -> None:
     assert differing(digest(bare), digest({**bare, "status": "disabled"})) == ("status",)
 
 
+@CALM
 @given(DEFINITIONS, TEXT)
 def test_response_only_properties_are_passed_over(definition: Definition, text: str) -> None:
     """An export is the same definition as what it was made from."""
@@ -102,6 +109,7 @@ def test_response_only_properties_are_passed_over(definition: Definition, text: 
     assert digest(shown) == digest(definition)
 
 
+@CALM
 @given(DEFINITIONS, DEFINITIONS)
 def test_differing_names_the_parts(one: Definition, other: Definition) -> None:
     """Two digests tell exactly the parts in which what the API shows of two definitions differs."""
@@ -118,6 +126,7 @@ def test_differing_names_the_parts(one: Definition, other: Definition) -> None:
     assert differing(digest(one), digest(other)) == expected
 
 
+@CALM
 @given(DEFINITIONS)
 def test_a_digest_has_a_fixed_width(definition: Definition) -> None:
     """Every digest is 32 bytes and differs from itself in nothing."""
@@ -273,6 +282,7 @@ def test_an_answered_attempt_needs_no_settle_time() -> None:
     assert verdict(doubt(name_taken=True), mature=False) == Judgement(Event.ABSENT)
 
 
+@CALM
 @given(
     st.lists(st.tuples(st.sampled_from([SENT, OTHER]), st.none() | st.floats(0, 1e10)), max_size=4),
     st.booleans(), st.booleans(), st.integers(1, 5), st.floats(-1e4, 1e4),

@@ -6,7 +6,7 @@ import math
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkstreams.core.pacing import (
@@ -21,6 +21,9 @@ from bulkstreams.core.pacing import (
     retry_after,
     seconds_to_reset,
 )
+
+# How long a machine takes to draw or to run an example is no matter of these properties.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = 1_750_000_000
 DATE = formatdate(NOW, usegmt=True)
@@ -51,6 +54,7 @@ def budget(remaining: int, *, limit: int | None = None, reset: int | None = None
     return headers
 
 
+@CALM
 @given(HEADERS, st.integers(1, 10_000), DRAWS)
 def test_a_pause_is_never_too_short_too_long_or_no_number(headers: dict[str, str], in_a_row: int, draw: float) -> None:
     """Whatever the headers say, a pause lies between the floor and the cap with its jitter."""
@@ -59,6 +63,7 @@ def test_a_pause_is_never_too_short_too_long_or_no_number(headers: dict[str, str
     assert PAUSE_FLOOR_S <= pause <= PAUSE_CAP_S * (1 + JITTER)
 
 
+@CALM
 @given(HEADERS)
 def test_garbage_in_headers_never_raises(headers: dict[str, str]) -> None:
     """Each reader answers within its range, or None."""
@@ -69,6 +74,7 @@ def test_garbage_in_headers_never_raises(headers: dict[str, str]) -> None:
     assert found is None or (found.remaining >= 0 and 0 <= found.more_in_s <= PAUSE_CAP_S)
 
 
+@CALM
 @given(st.lists(st.tuples(HEADERS, st.integers(0, 50)), max_size=8), st.floats(0, 0.99))
 def test_a_window_survives_any_sequence_of_replies(replies: list[tuple[dict[str, str], int]], reserve: float) -> None:
     """Garbage headers leave the wait finite, never negative, never beyond the cap."""
@@ -254,6 +260,7 @@ def test_after_a_429_one_request_goes_alone_again() -> None:
     assert window.wait(0, 1.0) == 0.0
 
 
+@CALM
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 100), st.floats(0, 0.99))
 def test_a_window_never_grants_more_than_the_budget(remaining: int, in_flight: int, limit: int, reserve: float) -> None:
     """Requests let go beside those under way, and the reserve, never exceed what the reply left."""

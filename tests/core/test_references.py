@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkstreams.core.references import Reference, left_over, parse_reference
+
+# How long a machine takes to draw or to run an example is no matter of these properties.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,7 @@ def test_of_an_unclosed_reference_only_its_opening_is_told(text: str) -> None:
     assert left_over(text) == "${"
 
 
+@CALM
 @given(st.text())
 def test_any_text_is_a_reference_a_left_over_or_a_literal(text: str) -> None:
     """No text raises, none is both, and a marker is always a part of its text."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkstreams.core.retry import AMBIGUOUS, BACKOFF_CAP_S, BACKOFF_FIRST_S, Verdict, backoff, classify, used_up
 from bulkstreams.model import Failure, Reply
+
+# How long a machine takes to draw or to run an example is no matter of these properties.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def reply(status: int) -> Reply:
@@ -66,6 +69,7 @@ def test_some_statuses_have_a_meaning_of_their_own(status: int, verdict: Verdict
     assert classify(reply(status), usable=False) is verdict
 
 
+@CALM
 @given(st.integers(0, 999), st.booleans())
 def test_only_a_usable_2xx_is_ever_created(status: int, usable: bool) -> None:
     """No other status, whatever its body looks like, counts as created."""
@@ -73,6 +77,7 @@ def test_only_a_usable_2xx_is_ever_created(status: int, usable: bool) -> None:
     assert created == (usable and 200 <= status <= 299)
 
 
+@CALM
 @given(st.integers(1, 100_000), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_cap(attempt: int, draw: float) -> None:
     """No delay is negative, above the cap, or above the doubled first delay of its attempt."""

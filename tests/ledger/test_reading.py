@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import BATCH, Row
-from bulkstreams.model import State
+from bulkstreams.ledger import BATCH, LedgerReader
+from bulkstreams.model import Settlement, State
 from tests.ledger import (
     ACME,
     FILE,
+    Given,
     bad,
     bring,
     column,
@@ -21,7 +22,6 @@ from tests.ledger import (
     read,
     results,
     rows,
-    settled,
     start,
     states,
 )
@@ -185,9 +185,11 @@ async def test_an_invalid_line_of_a_known_key_stays_invalid(path: Path) -> None:
     """A broken second line is reported for what is wrong with it, and does not harm the first."""
     with await start(path) as ledger:
         assert await read(ledger, [good("a"), bad("a")]) == []
-    found = results(path)
-    assert found["a"].state == "invalid" or found["a@2"].state == "invalid"
-    assert column(path, "state") == "pending"
+    with LedgerReader(path) as reader:
+        assert [(one.line, one.key, one.state) for one in reader.results()] == [
+            (1, "a", "pending"),
+            (2, "a", "invalid"),
+        ]
 
 
 # -- a line that changed ----------------------------------------------------------------------------------------------
@@ -260,6 +262,7 @@ async def test_a_conflict_names_the_difference_from_what_was_sent(path: Path) ->
         await bring(ledger, State.CREATED)
         await read(ledger, [good("a", "disabled")])
         await read(ledger, [good("a")._replace(mark=mark("a", event="user.deleted"))])
+    # Fails while `_move` keeps the message of a record whose state stays `conflict`.
     assert ": subscriptions differ;" in (results(path)["a"].message or "")
 
 
@@ -302,8 +305,7 @@ async def test_a_stream_found_for_a_changed_line_heals_when_the_line_reverts(pat
         await bring(ledger, State.IN_DOUBT)
         await read(ledger, [good("a", "disabled")])
         (doubt,) = await ledger.doubts(ACME, 9)
-        claim = (await ledger.claim(ACME, 9, 1.0), doubt)[1]
-        outcome = settled(claim, State.CONFLICT, anchor=State.CREATED, remote_id="est_a", attempts=1)  # type: ignore[arg-type]
+        outcome = Settlement(doubt.id, State.CONFLICT, 1, remote_id="est_a", recovered=True, anchor=State.CREATED)
         await ledger.settle([outcome], Tally())
         await read(ledger, [good("a")])
     assert states(path) == {"a": "created"}
@@ -321,9 +323,7 @@ async def test_a_whole_reading_of_the_same_source_need_not_be_repeated(path: Pat
     with await start(path) as ledger:
         assert await ledger.same_source("source")
         assert ledger.reading_id == number
-        found = await ledger._writer.do(
-            lambda db: db.execute("SELECT reading FROM run ORDER BY id DESC").fetchone()[0]
-        )
+        found = await ledger._writer.do(lambda db: db.execute("SELECT reading FROM run ORDER BY id DESC").fetchone()[0])
         assert found == number
 
 
@@ -371,10 +371,10 @@ async def test_a_reading_that_was_cut_short_must_be_repeated(path: Path) -> None
 
 @pytest.mark.parametrize("broken", [bad("b"), bad()])
 @in_loop
-async def test_a_reading_with_an_invalid_line_must_be_repeated(path: Path, broken: Row) -> None:
+async def test_a_reading_with_an_invalid_line_must_be_repeated(path: Path, broken: Given) -> None:
     """An invalid line is checked again at each run, whether it has a key or not."""
     with await start(path) as ledger:
-        await read(ledger, [good("a"), broken])  # type: ignore[list-item]
+        await read(ledger, [good("a"), broken])
         assert not await ledger.same_source("source")
         await read(ledger, [good("a")])
         assert await ledger.same_source("source")

@@ -107,7 +107,7 @@ async def test_settling_writes_each_record_its_own_outcome(path: Path, count: in
                 30.0 + claim.line,
                 claim.line / 8,
                 claim.line % 2 == 0,
-                state if state in {State.CREATED, State.EXISTS} else None,  # type: ignore[arg-type]
+                state if state in {State.CREATED, State.EXISTS} else None,
             )
             for claim, state in zip(claims, islice(cycle(OUTCOMES), count), strict=True)
         ]

@@ -170,6 +170,7 @@ def test_what_is_no_json_object_is_told_in_one_sentence(line: bytes, sentence: s
         (b'{"a": [{"b": {"c": 1, "c": 1}}]}', "c"),
         (b'{"stream": {"name": "a", "name": "b"}}', "name"),
         (b'{"": 1, "": 2}', ""),
+        (b'{"a": 1, "a": 2, "b": "\\u0022\\u0022"}', "a"),
         (b'{"a\\"b": 1, "a\\u0022b": 2}', 'a\\"b'),
     ],
 )
@@ -305,10 +306,10 @@ def test_a_secret_may_be_a_reference(authorization: dict[str, Any]) -> None:
     """A reference that resolves is as good as a value; one that does not says why, at its place."""
     line = definition(destination=webhook(**authorization))
     assert record(line)
-    field = list(authorization)[-1]
-    (sentence,) = said(line, unresolvable=lambda reference: f"nothing at {reference.target}")
-    assert sentence.startswith(f"destination.configuration.webhook_authorization.{field}: nothing at a".lower()[:20])
-    assert sentence.endswith(("nothing at A", "nothing at a/b c.txt"))
+    *_, (field, reference) = authorization.items()
+    assert said(line, unresolvable=lambda found: f"nothing at {found}") == [
+        f"destination.configuration.webhook_authorization.{field}: nothing at {reference}"
+    ]
 
 
 def test_an_escaped_reference_is_a_reference() -> None:
@@ -441,7 +442,7 @@ SECRETS = st.sampled_from(
 METHODS = st.sampled_from(
     [
         ("bearer", {}, "token"),
-        ("basic", {"username": "u"}, "password"),
+        ("basic", {"username": SECRET}, "password"),
         ("custom_header", {"header_key": "k"}, "header_value"),
     ]
 )

@@ -1,0 +1,142 @@
+"""Who holds a ledger: one live process, and only as long as it lives. And the addresses it was made for."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError
+from bulkstreams.ledger import Ledger, LedgerReader
+from tests.ledger import ACME, ADDRESS, good, in_loop, read, start, states
+
+ROOT = Path(__file__).parent.parent.parent
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from tests.ledger import ACME, good, read, start
+
+async def main() -> None:
+    ledger = await start(Path(sys.argv[1]))
+    await read(ledger, [good("a"), good("b")])
+    await ledger.claim(ACME, 1, 20.0)
+    print("ready", flush=True)
+    sys.stdin.read()
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Let another process hold the ledger, with two records pending and one of them claimed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the ledger is to be."""
+    return tmp_path / "in.ledger.db"
+
+
+@in_loop
+async def test_a_second_opening_is_refused(path: Path) -> None:
+    """While the ledger is open nobody else gets it; the error says how to look at it meanwhile."""
+    with await start(path):
+        with pytest.raises(LedgerHeldError, match="held by a live process") as caught:
+            Ledger.open(path)
+        assert caught.value.exit_code is ExitCode.LEDGER
+        assert f"bulkstreams status {path}" in caught.value.hint
+
+
+@in_loop
+async def test_a_fresh_ledger_that_is_held_is_refused_too(path: Path) -> None:
+    """Before its first run the holder has no name yet, and the refusal stands all the same."""
+    with Ledger.open(path), pytest.raises(LedgerHeldError):
+        Ledger.open(path)
+
+
+@in_loop
+async def test_a_closed_ledger_can_be_opened_again(path: Path) -> None:
+    """The lease is given back."""
+    for _ in range(3):
+        (await start(path)).close()
+
+
+@in_loop
+async def test_a_ledger_held_by_another_process_names_it(path: Path) -> None:
+    """The refusal says which process holds the ledger, which can still be read."""
+    with holder(path) as process:
+        with pytest.raises(LedgerHeldError, match=rf"process {process.pid} on "):
+            Ledger.open(path)
+        assert states(path) == {"a": "in_flight", "b": "pending"}
+
+
+@in_loop
+async def test_a_lease_vanishes_with_its_process(path: Path) -> None:
+    """After kill -9 the ledger opens at once; the claim was durable, and its record is in doubt."""
+    with holder(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+        with await start(path, 50.0) as ledger:
+            await read(ledger, [good("a"), good("b")])
+            assert await ledger.reopen(retry_failed=False) == {ACME: (1, 1)}
+            (doubt,) = await ledger.doubts(ACME, 9)
+            assert (doubt.key, doubt.intent_at, doubt.lost_at) == ("a", 20.0, 50.0)
+
+
+# -- addresses --------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_tenant_must_stay_at_its_address(path: Path) -> None:
+    """A ledger made for a tenant at one address refuses another, naming both, and accepts the same."""
+    with await start(path) as ledger:
+        number = await ledger.tenant(ACME, ADDRESS)
+        assert await ledger.tenant(ACME, ADDRESS) == number
+        assert await ledger.tenant("local", "http://127.0.0.1:8025") != number
+    with await start(path) as ledger:
+        assert await ledger.tenant(ACME, ADDRESS) == number
+    with await start(path) as ledger:
+        with pytest.raises(
+            LedgerAddressError, match=r"tenant acme at https://acme.test, not at https://b.test"
+        ) as caught:
+            await ledger.tenant(ACME, "https://b.test")
+        assert caught.value.exit_code is ExitCode.LEDGER
+        assert "--ledger" in caught.value.hint
+    with LedgerReader(path) as reader:
+        assert reader.addresses() == {"acme": ADDRESS, "local": "http://127.0.0.1:8025"}
+
+
+@in_loop
+async def test_the_default_tenant_must_stay_at_its_address(path: Path) -> None:
+    """A default tenant that is another one now is refused, since its records would be taken for done."""
+    with await start(path) as ledger:
+        await ledger.bind(ADDRESS)
+        await ledger.bind(ADDRESS)
+        with pytest.raises(LedgerAddressError, match="the default tenant"):
+            await ledger.bind("https://b.test")
+
+
+@in_loop
+async def test_an_input_has_one_id(path: Path) -> None:
+    """The same path has the same id, in this run and the next."""
+    with await start(path) as ledger:
+        one, two = await ledger.input("one"), await ledger.input("two")
+        assert one != two
+    with await start(path) as ledger:
+        assert [await ledger.input("two"), await ledger.input("one")] == [two, one]

@@ -1,0 +1,177 @@
+"""What the API sends back is understood, or is told apart from what can be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bulkstreams.core.matching import digest
+from bulkstreams.schema import created_id, read_error, read_page, read_stream
+from bulkstreams.schema.replies import MAX_BODY, MAX_MESSAGE
+from bulkstreams.secrets import mask
+from tests.schema import SECRET, action, definition, dump
+
+
+def stream(**changes: Any) -> dict[str, Any]:
+    """Return a stream as the API shows it."""
+    at = "2026-01-01T00:00:00.500Z"
+    return {"id": "est_1", **definition(destination=action()), "created_at": at, "updated_at": at, **changes}
+
+
+@pytest.mark.parametrize(
+    ("body", "id_"),
+    [
+        (dump(stream()), "est_1"),
+        (b'{"id": ""}', None),
+        (b'{"id": 5}', None),
+        (b"{}", None),
+        (b'["id"]', None),
+        (dump(stream())[:-1], None),
+        (b"", None),
+        (b"<html>", None),
+    ],
+)
+def test_a_created_stream_is_known_by_its_id(body: bytes, id_: str | None) -> None:
+    """A 201 that is cut short, or names no stream, has no id."""
+    assert created_id(body) == id_
+
+
+def test_a_stream_is_read_with_its_instants() -> None:
+    """Name, status, digest and the instants on the server's clock are what a look-up judges by."""
+    found = read_stream(stream(status="disabled"))
+    assert found is not None
+    assert (found.id, found.name, found.status) == ("est_1", "audit", "disabled")
+    assert found.created_at == found.updated_at == 1767225600.5
+    assert found.digest == digest(definition(destination=action(), status="disabled"))
+
+
+@pytest.mark.parametrize(
+    ("at", "epoch"),
+    [
+        ("2026-01-01T00:00:00+01:00", 1767222000.0),
+        ("2026-01-01T00:00:00", 1767225600.0),
+        ("1970-01-01T00:00:00Z", 0.0),
+        ("yesterday", None),
+        ("9999-99-99", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_an_instant_is_utc_where_it_does_not_say(at: object, epoch: float | None) -> None:
+    """An instant that cannot be read is none; the stream still counts."""
+    found = read_stream(stream(created_at=at))
+    assert found is not None
+    assert found.created_at == epoch
+
+
+@pytest.mark.parametrize("cursor", [{}, {"next": None}, {"next": ""}])
+def test_the_last_page_has_no_cursor(cursor: dict[str, Any]) -> None:
+    """The API leaves `next` out; null and nothing mean the same."""
+    page = read_page(dump({"eventStreams": [stream()], **cursor}))
+    assert page is not None
+    assert (len(page.streams), page.next) == (1, None)
+
+
+def test_a_page_has_its_streams_and_the_next_cursor() -> None:
+    """The streams keep their order; a bare array is a page of its own."""
+    found = [stream(id="est_1"), stream(id="est_2")]
+    page = read_page(dump({"eventStreams": found, "next": "abc"}))
+    assert page is not None
+    assert ([one.id for one in page.streams], page.next) == (["est_1", "est_2"], "abc")
+    bare = read_page(dump(found))
+    assert bare is not None
+    assert bare.streams == page.streams
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"eventStreams": [stream(), {"name": "no id"}]},
+        {"eventStreams": [stream(subscriptions=5)]},
+        {"eventStreams": [stream(subscriptions=["x"])]},
+        {"eventStreams": [None]},
+        {"eventStreams": [], "next": 5},
+        {"eventStreams": {}},
+        {"streams": []},
+        "text",
+    ],
+)
+def test_a_page_with_something_unreadable_is_no_page(body: object) -> None:
+    """What it hides could pass for absent, and absence leads to sending again."""
+    assert read_page(dump(body)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (
+            {"statusCode": 400, "error": "Bad Request", "message": "no", "errorCode": "invalid_body"},
+            "invalid_body",
+            "no",
+        ),
+        ({"statusCode": 409, "error": "Conflict", "message": "taken"}, None, "taken"),
+        ({"statusCode": 429, "error": "Too Many Requests"}, None, "Too Many Requests"),
+        ({"error": "access_denied", "error_description": "Unauthorized"}, "access_denied", "Unauthorized"),
+        ({"error": ["x"], "message": 5}, None, ""),
+        ({}, None, ""),
+    ],
+)
+def test_an_errors_words_are_found(body: dict[str, Any], code: str | None, message: str) -> None:
+    """Both shapes of error are read: the API's own, and OAuth's from the token endpoint."""
+    assert read_error(dump(body)) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<html><head><TITLE>502 Bad\nGateway</TITLE></head><body>cloud</body></html>", "502 Bad Gateway"),
+        (b"<html><title> </title><body><h1>Bad</h1>gateway</body></html>", "Bad gateway"),
+        (b"upstream timed out", "upstream timed out"),
+        (b"\xff\x00\x1b[31m", "\ufffd [31m"),
+        (b"[1]", "[1]"),
+        (b"", ""),
+    ],
+)
+def test_an_error_that_is_no_json_is_told_in_one_plain_line(body: bytes, message: str) -> None:
+    """Of a page of HTML its title, else its words; nothing that would garble a terminal."""
+    assert read_error(body) == (None, message)
+
+
+def test_a_long_message_is_shortened() -> None:
+    """A message of any length takes one line of bounded length, and says that there was more."""
+    _, message = read_error(dump({"message": "x" * 5000}))
+    assert len(message) == MAX_MESSAGE
+    assert message.endswith("x…")
+
+
+@pytest.mark.parametrize("before", [b"", b" " * (MAX_BODY - 5), b"<i>" * (MAX_BODY // 3), b'{"message": "'])
+@pytest.mark.parametrize("pad", [0, MAX_MESSAGE - 5])
+def test_a_secret_is_masked_before_anything_is_cut(before: bytes, pad: int) -> None:
+    """Not even half of a secret is left at the end of what is shown of a body."""
+    body = before + b"x" * pad + SECRET.encode() + b" " + b"y" * MAX_BODY
+    _, message = read_error(body, lambda text: mask(text, [SECRET]))
+    assert "dummy" not in message
+
+
+@settings(deadline=None)
+@given(
+    st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(lambda v: dump([v])),
+    st.sampled_from(["id", "eventStreams", "next", "message", "errorCode", "created_at", "destination", "name"]),
+    st.sampled_from([None, 5, "x", [], {}, [{}], [[]], 1e300, "\x00"]),
+)
+@example(b'[{"id": "x", "destination": ' + b"[" * 1000 + b"]" * 1000 + b"}]", "id", None)
+@example(b"[" * 100_000, "id", None)
+def test_no_answer_makes_them_raise(data: bytes, field: str, value: object) -> None:
+    """Whatever a server, or what stands before it, sends: it is read or it is nothing."""
+    bodies = (data, json.dumps({field: value}).encode(), json.dumps([stream(**{field: value})]).encode())
+    for body in bodies:
+        created_id(body)
+        read_page(body)
+        code, message = read_error(body)
+        assert isinstance(code, str | None)
+        assert len(message) <= MAX_MESSAGE
+        assert "\n" not in message
