@@ -7,6 +7,7 @@ to another host than its tenant's; and it must never put a request's body or hea
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from time import perf_counter
 from typing import Final, cast
@@ -93,9 +94,9 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, base_url: str, timeout_s: float) -> None:
         self._session = session
         self._streams = URL(f"{base_url}/api/v2/event-streams")
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), ceil_threshold=60.0
-        )
+        # Well before the attempt's own time, so that a connection that never came is known for what it is: not sent.
+        self._connect_s = min(CONNECT_TIMEOUT_S, 0.8 * timeout_s)
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, ceil_threshold=60.0)
         self._timeout_s = timeout_s
         self._watch = Watch(timeout_s)
         self._token = ""
@@ -122,12 +123,9 @@ class Client:
             response = await self._session.request(
                 method, url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
             )
-            if response.status != 201 and (response.content_length or 0) > MAX_REPLY_BYTES:
-                response.close()
-                return Failure("an answer of absurd length", True, perf_counter() - began)
             content = response.content
             # A short answer is there with its headers, as a rule: then there is nothing to wait for.
-            data = content.read_nowait() if content.is_eof() else await response.read()
+            data = content.read_nowait() if content.is_eof() else await _read(response)
         except asyncio.CancelledError:
             if not self._watch.end(task):
                 raise
@@ -152,7 +150,7 @@ class Client:
         """Say in a few words what went wrong: our own words where the cause is known, never a request's content."""
         host = self._streams.host
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return f"no connection to {host} within {min(CONNECT_TIMEOUT_S, self._timeout_s):g} s"
+            return f"no connection to {host} within {self._connect_s:g} s"
         if isinstance(error, asyncio.TimeoutError):
             return f"no answer within {self._timeout_s:g} s"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -162,9 +160,22 @@ class Client:
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return f"the name {host} cannot be resolved"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"no connection to {host} ({error.os_error.strerror or 'refused'})"
-        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+            cause = os.strerror(error.errno) if error.errno else "refused"
+            return f"no connection to {host}:{self._streams.port} ({cause})"
+        if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
             return "the connection was lost before an answer came"
         if isinstance(error, aiohttp.ClientPayloadError):
             return "the answer broke off"
         return f"no usable answer ({type(error).__name__})"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer to its end, or give it up where it has none in sight."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            raise aiohttp.ClientPayloadError
+    return b"".join(chunks)

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from bulkstreams.commands.live import Live
-from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
+from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.errors import BulkstreamsError, ExitCode, first_cause
 from bulkstreams.ledger import Result
@@ -78,16 +78,13 @@ class Job:
         live.outcomes = tell
         async with send:
             try:
-                async with open_session(options, self._settings, os.environ, live) as session:
-                    async with anyio.create_task_group() as group:
-
-                        async def drain() -> None:
-                            await left.wait()
-                            session.interrupt(ExitCode.INTERRUPTED)
-
-                        group.start_soon(drain)
-                        self.report = await session.execute(self._settings)
-                        group.cancel_scope.cancel()
+                async with (
+                    open_session(options, self._settings, os.environ, live) as session,
+                    anyio.create_task_group() as group,
+                ):
+                    group.start_soon(_drain_when, left, session)
+                    self.report = await session.execute()
+                    group.cancel_scope.cancel()
             except BulkstreamsError as error:
                 self._trouble = error
             except BaseExceptionGroup as group_:
@@ -95,6 +92,11 @@ class Job:
                 if not isinstance(cause, BulkstreamsError):
                     raise
                 self._trouble = cause
+
+
+async def _drain_when(left: anyio.Event, session: Session) -> None:
+    await left.wait()
+    session.interrupt(ExitCode.INTERRUPTED)
 
 
 @asynccontextmanager

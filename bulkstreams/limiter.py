@@ -29,6 +29,7 @@ class Limiter:
         self._changed = asyncio.Event()
         self._resume_at = 0.0
         self._closed = False
+        self._paying = anyio.CancelScope()
         self.reason = ""
 
     @staticmethod
@@ -60,19 +61,27 @@ class Limiter:
             return await self._acquire_in_turn(in_flight)
 
     async def _acquire_in_turn(self, in_flight: Callable[[], int]) -> bool:
+        paid = self._bucket is None
         while not self._closed:
             wait = self._wait(in_flight())
-            if wait <= 0.0 and (self._bucket is None or self._bucket.has_capacity()):
-                if self._bucket is not None:
-                    await self._bucket.acquire()
+            if wait > 0.0:
+                self._changed.clear()
+                with anyio.move_on_after(wait):
+                    await self._changed.wait()
+            elif not paid:
+                paid = await self._pay()
+            else:
                 if self._window is not None:
                     self._window.take()
                 return True
-            if wait <= 0.0 and self._bucket is not None:
-                wait = self._bucket.time_period / self._bucket.max_rate
-            self._changed.clear()
-            with anyio.move_on_after(wait):
-                await self._changed.wait()
+        return False
+
+    async def _pay(self) -> bool:
+        """Wait for the ceiling; return False where the gate was closed meanwhile."""
+        assert self._bucket is not None
+        with anyio.CancelScope() as self._paying:
+            await self._bucket.acquire()
+            return True
         return False
 
     def _wait(self, in_flight: int) -> float:
@@ -96,4 +105,5 @@ class Limiter:
     def close(self) -> None:
         """Let nobody through any more; those who wait are told so at once."""
         self._closed = True
+        self._paying.cancel()
         self._changed.set()

@@ -162,6 +162,7 @@ class Doubt(NamedTuple):
 
     `digest` is of the definition that was sent, `current` of the line as it is now; `intent_at` and `lost_at` are
     epoch seconds on our clock. `name_taken`: the last answer was a 409, so this very attempt was not applied.
+    `invalid`: what is wrong with the line as it is now, if it cannot be used any more.
     """
 
     id: int
@@ -177,6 +178,7 @@ class Doubt(NamedTuple):
     intent_at: float
     lost_at: float
     name_taken: bool = False
+    invalid: str | None = None
 
 
 class Settlement(NamedTuple):

@@ -324,7 +324,6 @@ class SilentResolver(aiohttp.abc.AbstractResolver):
         """Hold nothing."""
 
 
-@pytest.mark.xfail(reason="the time for a connection covers the socket, not the look-up of its name")
 def test_a_name_server_that_is_silent_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking up the address is part of connecting, and has its time."""
     monkeypatch.setattr("bulkstreams.client.CONNECT_TIMEOUT_S", 0.02)
@@ -454,7 +453,6 @@ def test_an_answer_longer_than_any_is_not_read_to_its_end() -> None:
     failure(answer, sent=True)
 
 
-@pytest.mark.xfail(reason="an answer of no announced length is read to its end")
 def test_an_endless_chunked_answer_is_not_read_to_its_end() -> None:
     """The bound holds where no length was announced, too."""
     chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
@@ -487,7 +485,7 @@ def test_after_a_failure_the_next_request_goes_over_a_new_connection() -> None:
         failure(await create(client), sent=True)
         return await create(client)
 
-    answer, place = on(handler, work, timeout_s=0.05)
+    answer, place = on(handler, work, timeout_s=0.4)
     assert isinstance(answer, Reply)
     assert answer.body == CREATED
     assert len(place.wires) == 2
@@ -561,7 +559,7 @@ def test_many_requests_time_out_each_by_its_own_clock() -> None:
         assert [type(answer) for answer in answers] == [Reply, Reply, Failure, Failure]
         return answers[-1]
 
-    answer, _ = on(handler, work, timeout_s=0.05)
+    answer, _ = on(handler, work, timeout_s=0.4)
     failure(answer, sent=True)
 
 

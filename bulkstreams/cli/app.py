@@ -146,7 +146,7 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
                 group.start_soon(show, live, kind, console())
-                ended = await session.execute(settings)
+                ended = await session.execute()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as group_:
             raise first_cause(group_) from None

@@ -56,7 +56,7 @@ async def show(live: Live, kind: ProgressKind, to: Console) -> None:
 async def _plain(live: Live, to: Console) -> None:
     while True:
         await anyio.sleep(PLAIN_EVERY_S)
-        to.print(line(live), markup=False)
+        to.print(" · ".join([line(live), *live.waits()[:3]]), markup=False)
 
 
 async def _bar(live: Live, to: Console) -> None:
@@ -75,7 +75,7 @@ def line(live: Live) -> str:
     if left is not None:
         parts.append(f"{duration(left)} left")
     parts += [f"{count:,} {state}" for state, count in sorted(live.states.items())]
-    return " · ".join(parts + live.waits()[:3])
+    return " · ".join(parts)
 
 
 def picture(live: Live) -> Group:

@@ -68,12 +68,10 @@ class Session:
         else:
             self.engine.abandon()
 
-    async def execute(self, settings: Settings) -> RunReport:
+    async def execute(self) -> RunReport:
         """Read the inputs, provision, end the run in the ledger, and report."""
         ledger, engine = self.ledger, self.engine
         await ledger.begin_run(time.time())
-        if settings.default is not None:
-            await ledger.bind(settings.default.address)
         await engine.read()
         with LedgerReader(ledger.path) as reader:
             self.live.engine, self.live.reader = engine, reader
@@ -148,6 +146,8 @@ async def open_session(
             one = open_input(name, path.absolute().parent)
             stack.callback(one.close)
             inputs.append(one)
+        if settings.sandbox_url is None and not settings.tenants:
+            settings.require_default()  # nothing could be sent at all: say so before a ledger is made
         secrets = SecretResolver(environment, Path.cwd())
         wiring = Wiring(settings, SecretResolver(environment, settings.folder))
         ledger = stack.enter_context(Ledger.open(path))
@@ -193,8 +193,6 @@ async def preview(
         draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
         async with open_session(draft, settings, environment, live) as session:
             await session.ledger.begin_run(time.time())
-            if settings.default is not None:
-                await session.ledger.bind(settings.default.address)
             await session.engine.read()
             await session.ledger.reopen(retry_failed=options.retry_failed)
             with LedgerReader(copy) as reader:

@@ -32,6 +32,10 @@ class _Anywhere:
         found = self._settings.tenant(tenant)
         return found if isinstance(found, Problem) else (found.name, "")
 
+    def address(self, tenant: str | None) -> str | None:
+        """Return nothing: nothing is sent."""
+        return None
+
 
 async def validate(
     inputs: Sequence[str], settings: Settings, environment: Mapping[str, str], watcher: Watcher

@@ -44,6 +44,14 @@ class Wiring:
         self._met[found.name] = found
         return found.name, found.address
 
+    def address(self, tenant: str | None) -> str | None:
+        """Return where a tenant is, without asking whether it can be used; None where that is not known."""
+        default = self._settings.default
+        if tenant is None or (default is not None and default.name == tenant):
+            return None if default is None else default.address
+        found = self._settings.tenant(tenant)
+        return None if isinstance(found, Problem) else found.address
+
     def plan(self, tenant: TenantName) -> LanePlan:
         """Return how to treat a tenant that was located before, or that the ledger knows."""
         found = self._tenant(tenant)

@@ -8,6 +8,7 @@ This module must never see a socket, nor let a secret value into a digest.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from bulkstreams.model import SECRET_FIELDS, Doubt, Event
 PARTS: Final = ("name", "subscriptions", "destination", "status")
 _WIDTH: Final = 8  # bytes a part: 2**-64 that an edit goes unnoticed
 _SHOWN_ONLY: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})
+_USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
 DEFAULT_STATUS: Final = "enabled"  # what the API gives a stream whose create names no status
 
 
@@ -69,6 +71,8 @@ def _destination(destination: object) -> str:
 def _webhook(configuration: Mapping[str, Any]) -> str:
     found = configuration.get("webhook_authorization")
     endpoint = configuration.get("webhook_endpoint")
+    if isinstance(endpoint, str) and "@" in endpoint:
+        endpoint = _USER.sub("//", endpoint)
     if not isinstance(found, dict):
         return f"webhook\n{endpoint}"
     return f"webhook\n{endpoint}\n{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"

@@ -457,7 +457,10 @@ class Lane:
         """Write what a look-up found out about a doubt."""
         state = step(State.IN_DOUBT, event)
         anchor = state if state in {State.CREATED, State.EXISTS} else None
-        if anchor is not None and doubt.current != doubt.digest:
+        if doubt.invalid is not None:
+            state = step(state, Event.LINE_INVALID)
+            message = doubt.invalid
+        elif anchor is not None and doubt.current != doubt.digest:
             state = step(state, Event.LINE_DIFFERS)
             message = "the line changed after its stream was sent; nothing more was sent"
         elif state is State.PENDING and used_up(doubt.attempts, self.settings.retries):

@@ -29,6 +29,9 @@ class Tenants(Protocol):
     def locate(self, tenant: str | None) -> tuple[str, str] | Problem:
         """Return the tenant's name and address, or what is wrong with the text."""
 
+    def address(self, tenant: str | None) -> str | None:
+        """Return where a tenant is, without asking whether it can be used; None where that is not known."""
+
 
 class Watcher(Protocol):
     """Who wants to know what a reading finds, as it finds it."""
@@ -66,6 +69,10 @@ class Reading:
             self.files[await self.ledger.input(one.name)] = one
         source = self._source()
         if source is not None and await self.ledger.same_source(source):
+            for name in await self.ledger.known_tenants():
+                address = self.tenants.address(name)
+                if address is not None:
+                    await self.ledger.tenant(name, address)
             return False
         await self.ledger.begin_reading(source or "", self.clock())
         for id_, one in self.files.items():
@@ -79,9 +86,7 @@ class Reading:
         if any(mark is None for _, mark in prints):
             return None
         rules = [RULES_VERSION, self.rules.allow_unknown_events]
-        located = self.tenants.locate(None)
-        default = list(located) if isinstance(located, tuple) else None
-        return orjson.dumps({"inputs": prints, "rules": rules, "default": default}).decode()
+        return orjson.dumps({"inputs": prints, "rules": rules, "default": self.tenants.address(None)}).decode()
 
     async def _read(self, id_: int, one: Input) -> None:
         rows: list[Row] = []
@@ -132,6 +137,8 @@ class Reading:
 
     async def _tenant(self, text: str | None) -> int | Problem:
         located = self.tenants.locate(text)
+        if text is None and not isinstance(located, Problem):
+            await self.ledger.bind(located[1])
         id_ = located if isinstance(located, Problem) else await self.ledger.tenant(*located)
         self._ids[text] = id_
         return id_

@@ -81,6 +81,7 @@ class Reconciler:
     async def _gather(self) -> bool:
         """Fetch what the ledger still has of earlier doubts; return whether there are any at all."""
         if self._more_in_ledger and len(self._doubts) < MOST_DOUBTS // 2:
+            await self._lane.tools.recorder.flush()  # or those that were just cleared would be found again
             found = await self._lane.tools.ledger.doubts(self._lane.tenant, MOST_DOUBTS)
             fresh = {doubt.id: doubt for doubt in found if doubt.id not in self._doubts}
             self._more_in_ledger = len(found) == MOST_DOUBTS and bool(fresh)

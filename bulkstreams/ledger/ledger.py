@@ -21,12 +21,15 @@ from filelock import FileLock, Timeout
 
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
-from bulkstreams.errors import LedgerAddressError, LedgerHeldError, LedgerWriteError
+from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import statements
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
+
+_SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
+"""Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
 
 DEFAULT_TENANT: Final = "default_address"
 
@@ -86,6 +89,11 @@ class Ledger:
             self._tenants[name] = known
         return known
 
+    async def known_tenants(self) -> list[TenantName]:
+        """Return the tenants that the ledger has met."""
+        rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant ORDER BY id").fetchall())
+        return [name for (name,) in rows]
+
     async def input(self, path: str) -> int:
         """Return the ledger's id of an input."""
 
@@ -101,8 +109,8 @@ class Ledger:
         """Begin a run: what a process that died left in flight is in doubt from here on."""
 
         def operation(db: sqlite3.Connection) -> int:
-            row = db.execute("SELECT ended_at FROM run ORDER BY id DESC LIMIT 1").fetchone()
-            if row is not None and row[0] is None:
+            row = db.execute("SELECT exit_code FROM run ORDER BY id DESC LIMIT 1").fetchone()
+            if row is not None and row[0] not in _SETTLED_ALL:
                 doubtful = step(State.IN_FLIGHT, Event.RESUMED)
                 db.execute(
                     """UPDATE record SET state = ?, attempts = attempts + 1, settled_at = ?,
@@ -209,6 +217,7 @@ class Ledger:
                     )
                     counts = _counts(db, self.reading_id)
             names = {tenant for tenant, state in counts if tenant and state in {State.PENDING, State.IN_DOUBT}}
+            self._tenants.update(db.execute("SELECT name, id FROM tenant"))
             return {
                 name: (counts.get((name, State.PENDING), 0), counts.get((name, State.IN_DOUBT), 0)) for name in names
             }
@@ -240,7 +249,7 @@ class Ledger:
 
 
 def _take_lease(path: Path) -> FileLock:
-    lease = FileLock(f"{path}.lock", timeout=0, mode=0o600)
+    lease = FileLock(f"{path.resolve()}.lock", timeout=0, mode=0o600)
     try:
         lease.acquire()
     except Timeout:

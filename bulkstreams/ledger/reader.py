@@ -173,7 +173,7 @@ class LedgerReader:
         return [Failure(*row) for row in rows]
 
     def results(self, states: Iterable[State] = (), *, page: int = 1000) -> Iterator[Result]:
-        """Yield the records of the newest reading in the order of the input, those in `states` if any are named."""
+        """Yield the newest reading's records as they were first met, those in `states` if any are named."""
         wanted = orjson.dumps([str(state) for state in states]).decode()
         columns = ", ".join(Result._fields)
         after = 0

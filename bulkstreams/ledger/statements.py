@@ -123,7 +123,13 @@ def _move(
     after = now if event is None else step(now, event)
     message = _difference(anchored, row.digest, anchor) if after is State.CONFLICT and anchor else row.message
     fresh = after is State.PENDING and now is not State.PENDING
-    keeps = after is now and after is not State.INVALID
+    # What is in doubt keeps its state, but if its line is no longer valid, that is told once the doubt is cleared.
+    keeps = (
+        after is now
+        and not (after is State.IN_DOUBT and not valid)
+        and after is not State.INVALID
+        and not (after is State.CONFLICT and anchor)
+    )
     db.execute(  # what is put into the text below is fixed text, never a value
         f"""UPDATE record SET input = :input, line = :line, offset = :offset, length = :length, reading = :reading,
               state = :after, digest = coalesce(:digest, digest),
@@ -156,7 +162,7 @@ _CLAIMABLE: Final = """
              WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
 
 _CLAIM: Final = """
-    UPDATE record SET state = 'in_flight', intent_at = ?, run = ?
+    UPDATE record SET state = 'in_flight', intent_at = ?, run = ?, http_status = NULL, anchor_digest = NULL
      WHERE tenant = ? AND state = 'pending' AND reading = ? AND id BETWEEN ? AND ?"""
 
 
@@ -203,7 +209,8 @@ _CHUNKS: Final = (1024, 256, 64, 16, 4, 1)
 
 
 def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
-    """Write what became of records."""
+    """Write what became of records; of several that are about one record, the last counts."""
+    settlements = list({one.id: one for one in settlements}.values())
     start = 0
     for size in _CHUNKS:
         while len(settlements) - start >= size:
@@ -223,7 +230,8 @@ def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:
 
 _DOUBTS: Final = """
     SELECT json_group_array(json_array(id, key, name, input, line, hex(coalesce(anchor_digest, digest)), hex(digest),
-                                       attempts, first_sent_at, intent_at, settled_at, http_status = 409))
+                                       attempts, first_sent_at, intent_at, settled_at, http_status = 409,
+                                       CASE error_code WHEN 'invalid' THEN message END))
       FROM (SELECT * FROM record
              WHERE tenant = ? AND state = 'in_doubt' AND reading = ? ORDER BY id LIMIT ?)"""
 
@@ -233,8 +241,8 @@ def doubts(db: sqlite3.Connection, tenant: int, name: TenantName, reading_id: in
     return [
         Doubt(
             id_, name, Key(key), stream, input_, line, bytes.fromhex(sent), bytes.fromhex(current), attempts, first,
-            intent_at or 0.0, lost_at or intent_at or 0.0, bool(taken),
+            intent_at or 0.0, lost_at or intent_at or 0.0, bool(taken), invalid,
         )
-        for id_, key, stream, input_, line, sent, current, attempts, first, intent_at, lost_at, taken
+        for id_, key, stream, input_, line, sent, current, attempts, first, intent_at, lost_at, taken, invalid
         in orjson.loads(db.execute(_DOUBTS, (tenant, reading_id, count)).fetchone()[0])
     ]  # fmt: skip

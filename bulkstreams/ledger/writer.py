@@ -32,6 +32,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._broken: LedgerError | None = None
+        self._closed = False
         self._db = ledger_format.connect(path)
         self._thread = Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
@@ -42,12 +43,15 @@ class Writer:
         Raises LedgerWriteError where it could not be made durable: then nothing of the batch is, and the writer
         refuses everything from then on.
         """
+        if self._closed:
+            raise LedgerError("the ledger is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((operation, future))
         return await future
 
     def close(self) -> None:
         """Finish what is queued, close the file and end the thread; calling it twice does no harm."""
+        self._closed = True
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
@@ -81,7 +85,8 @@ class Writer:
                 results = [operation(self._db) for operation, _ in batch]
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                self._break(ledger_format.unusable(self._path, error))
+                self._broken = ledger_format.unusable(self._path, error)
+                self._roll_back()
             except Exception as error:  # noqa: BLE001 - relayed to its caller, who waits in another thread
                 # Its neighbours in the batch did nothing wrong: they are run again, each on its own.
                 self._roll_back()
@@ -90,7 +95,7 @@ class Writer:
             else:
                 self._answer(lambda: _resolve(batch, results))
                 return
-        broken = self._broken
+        broken: LedgerError = self._broken
         self._answer(lambda: _reject(batch, broken))
 
     def _apart(self, batch: list[_Job], error: Exception) -> None:
@@ -99,10 +104,6 @@ class Writer:
             return
         for job in batch:
             self._commit([job])
-
-    def _break(self, error: LedgerError) -> None:
-        self._broken = error
-        self._roll_back()
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -123,7 +124,7 @@ def _resolve(batch: list[_Job], results: list[Any]) -> None:
             future.set_result(result)
 
 
-def _reject(batch: list[_Job], error: BaseException | None) -> None:
+def _reject(batch: list[_Job], error: BaseException) -> None:
     for _, future in batch:
         if not future.done():
-            future.set_exception(error or LedgerError("the ledger is closed."))
+            future.set_exception(error)

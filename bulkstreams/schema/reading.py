@@ -347,7 +347,9 @@ def _check_text(
         marker = left_over(text)
         return None if marker is None else Problem(path=join(place), message=_unreplaced(marker, place))
     if place[-1] not in SECRET_FIELDS:
-        return Problem(path=join(place), message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference")
+        return Problem(
+            path=join(place), message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference"
+        )
     why = unresolvable(reference)
     return None if why is None else Problem(path=join(place), message=why)
 

@@ -159,6 +159,19 @@ def test_a_webhook_without_authorization_has_a_digest() -> None:
     assert differing(digest(bare), digest(elsewhere)) == ("destination",)
 
 
+def test_a_user_and_a_password_in_an_endpoint_take_no_part() -> None:
+    """What stands before an endpoint's host is a secret too; the host and an `@` in the path are not."""
+
+    def at(endpoint: str) -> bytes:
+        definition = webhook(method="bearer")
+        definition["destination"]["configuration"]["webhook_endpoint"] = endpoint
+        return digest(definition)
+
+    assert at("https://user:secret@a.test/x") == at("https://other@a.test/x") == at("https://a.test/x")
+    assert at("https://user:secret@b.test/x") != at("https://a.test/x")
+    assert at("https://a.test/@one") != at("https://a.test/@two")
+
+
 @pytest.mark.parametrize("odd", [None, "text", 7, [], {}, {"type": "webhook"}, {"type": "webhook", "configuration": 1}])
 def test_odd_destinations_are_told_apart(odd: object) -> None:
     """A destination of an unexpected shape has a digest too, other than that of a whole one."""

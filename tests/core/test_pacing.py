@@ -138,6 +138,14 @@ def test_retry_after_as_a_date_needs_the_servers_date() -> None:
     assert retry_after({}) is None
 
 
+@pytest.mark.parametrize("year", ["99999", "9" * 20])
+def test_a_date_beyond_the_calendar_says_nothing(year: str) -> None:
+    """A date that no clock can hold is passed over, in either header."""
+    odd = f"1 Jan {year} 00:00:00 GMT"
+    assert retry_after({"retry-after": odd, "date": DATE}) is None
+    assert seconds_to_reset({"x-ratelimit-reset": str(NOW), "date": odd}) is None
+
+
 def test_the_servers_word_comes_first() -> None:
     """`Retry-After` beats the reset, which beats our own guess."""
     both = {**budget(0, reset=20), "retry-after": "3"}

@@ -118,6 +118,7 @@ async def test_a_tenant_must_stay_at_its_address(path: Path) -> None:
             await ledger.tenant(ACME, "https://b.test")
         assert caught.value.exit_code is ExitCode.LEDGER
         assert "--ledger" in caught.value.hint
+        assert await ledger.known_tenants() == ["acme", "local"]
     with LedgerReader(path) as reader:
         assert reader.addresses() == {"acme": ADDRESS, "local": "http://127.0.0.1:8025"}
 

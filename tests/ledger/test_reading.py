@@ -262,7 +262,6 @@ async def test_a_conflict_names_the_difference_from_what_was_sent(path: Path) ->
         await bring(ledger, State.CREATED)
         await read(ledger, [good("a", "disabled")])
         await read(ledger, [good("a")._replace(mark=mark("a", event="user.deleted"))])
-    # Fails while `_move` keeps the message of a record whose state stays `conflict`.
     assert ": subscriptions differ;" in (results(path)["a"].message or "")
 
 
@@ -330,7 +329,6 @@ async def test_a_whole_reading_of_the_same_source_need_not_be_repeated(path: Pat
 @in_loop
 async def test_records_of_a_reading_that_was_not_repeated_can_be_claimed(path: Path) -> None:
     """A resumed run whose input did not change sends what is pending, though no line of it was read."""
-    # Fails while `Ledger.claim` and `doubts` know only tenants that `Ledger.tenant` was called for in this process.
     with await start(path) as ledger:
         await read(ledger, [good("a")])
     with await start(path) as ledger:

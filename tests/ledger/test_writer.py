@@ -109,7 +109,6 @@ async def test_an_answer_comes_only_when_it_is_durable(path: Path) -> None:
 @in_loop
 async def test_a_failing_operation_does_not_fail_its_neighbours(path: Path) -> None:
     """The one that raises gets its own exception and leaves nothing; those before and after it are written."""
-
     with writer(path) as made:
         outcomes = await together(made, [note("a"), note("b"), half, note("c")])
         assert outcomes[:2] == [1, 1]

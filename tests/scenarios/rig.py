@@ -345,6 +345,11 @@ class Desk:
         """Return how many records of the ledger are in each state."""
         return dict(self.ask("SELECT state, count(*) FROM record GROUP BY state", ledger))
 
+    def settled(self, ledger: str = "in.ledger.db") -> list[dict[str, Any]]:
+        """Return what `results` would, read straight from the ledger's own view of it."""
+        columns = ("tenant", "name", "state", "remote_id", "attempts", "recovered", "message")
+        return [dict(zip(columns, row, strict=True)) for row in self.ask(f"SELECT {', '.join(columns)} FROM results", ledger)]
+
     def results(self, *arguments: str, ledger: str = "in.ledger.db") -> list[dict[str, Any]]:
         """Return the rows of `results`."""
         ended = self.run("results", ledger, *arguments)
@@ -358,6 +363,17 @@ class Desk:
         for path in self.folder.rglob("*"):
             if path.is_file() and str(path.relative_to(self.folder)) not in self._inputs:
                 assert not leaks(path.read_bytes()), f"{path.name} holds a secret"
+
+
+def configuration(tenants: Mapping[str, Server]) -> bytes:
+    """Return a bulkstreams.toml whose tenants stand at servers of their own."""
+    tables = [f'[tenants.{name}]\nbase_url = "{server.url_of(name)}"\ntoken = "{TOKEN}"\n' for name, server in tenants.items()]
+    return "".join(tables).encode()
+
+
+def for_each(tenants: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the same definitions for several tenants, in turns."""
+    return [{"tenant": tenant, "stream": row} for row in rows for tenant in tenants]
 
 
 def once_each(rows: Sequence[Mapping[str, Any]]) -> Counter[str | None]:

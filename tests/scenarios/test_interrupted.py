@@ -34,7 +34,7 @@ def test_killed_at_any_instant_a_rerun_creates_each_once(
         ended = rerun.wait()
         assert (ended.code, ended.records) == (0, {"total": 60, "created": 60}), (name, ended)
         assert server.accepted() == once_each(ROWS), name
-        assert all(row["remote_id"] for row in desk.results()), name
+        assert all(row["remote_id"] for row in desk.settled()), name
 
 
 def started_in_the_middle(desk: Desk, server: Server, *flags: str) -> Running:
@@ -45,7 +45,9 @@ def started_in_the_middle(desk: Desk, server: Server, *flags: str) -> Running:
 
 
 @pytest.mark.parametrize(("number", "code"), [(INT, 130), (TERM, 143)])
-def test_a_signal_drains_and_says_how_to_resume(desk: Desk, serve: Callable[..., Server], number: int, code: int) -> None:
+def test_a_signal_drains_and_says_how_to_resume(
+    desk: Desk, serve: Callable[..., Server], number: int, code: int
+) -> None:
     """One SIGINT or SIGTERM: attempts under way are settled, the rest is pending again, the hint resumes it."""
     server = serve(latency=(0.02, 0.03))
     running = started_in_the_middle(desk, server)

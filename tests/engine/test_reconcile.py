@@ -1,0 +1,202 @@
+"""Doubts: what a look-up settles, what it must not settle yet, and what happens when it cannot be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from bulkstreams.model import Failure
+from tests.engine.fakes import LOST, NOON, FakeClock, Rig, ScriptedClient, webhook, webhooks
+
+SETTLE_S = 2.0
+
+
+def test_a_lost_answer_to_a_create_that_took_effect_is_recovered() -> None:
+    """The stream is found, so nothing is sent again, and the record counts as recovered."""
+    rig = Rig(webhooks(6), ScriptedClient(lambda name, n: ("after", LOST) if name in {"s1", "s4"} else "ok"))
+    rig.run()
+    assert rig.ledger.counts() == {"created": 6}
+    assert [id_ for id_, one in rig.ledger.settlements.items() if one.recovered] == [2, 5]
+    assert rig.ledger.settlements[2].remote_id == rig.client.streams[1]["id"]
+    assert rig.names() == [f"s{i}" for i in range(6)]
+    assert len(rig.client.creates) == 6
+
+
+def test_nothing_is_sent_again_before_absence_is_proven() -> None:
+    """A lost create is sent again only after a look-up that began a settle time after the loss."""
+    rig = Rig(webhooks(1), ScriptedClient(lambda name, n: LOST if n == 1 else "ok"))
+    rig.run()
+    (first, _), (second, _) = rig.client.creates
+    looked = [at for at, _ in rig.client.pages]
+    lost_at = first + rig.client.took_s
+    assert any(lost_at + SETTLE_S <= at < second for at in looked)
+    assert rig.ledger.counts() == {"created": 1}
+    assert rig.ledger.settlements[1].attempts == 2
+    assert not rig.ledger.settlements[1].recovered
+
+
+def test_a_create_that_takes_effect_late_is_found_by_the_409_of_its_second_attempt() -> None:
+    """Even where absence lied, the name that we sent before and that is taken now is ours: created, recovered."""
+    client = ScriptedClient()
+    definition = webhook("s0")
+
+    def script(name: str, n: int) -> object:
+        if n == 1:
+            return LOST
+        client.add(definition)  # the first attempt comes through, just before the second
+        return "ok"
+
+    client.script = script
+    rig = Rig([definition], client)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1}
+    settled = rig.ledger.settlements[1]
+    assert (settled.recovered, settled.remote_id, settled.attempts) == (True, "est_1", 2)
+    assert len(client.streams) == 1
+
+
+def test_a_409_to_the_first_attempt_is_never_taken_for_ours() -> None:
+    """An equal stream exists, even where it was made in the very same second; a different one is a conflict."""
+    client = ScriptedClient()
+    rig = Rig([webhook("equal"), webhook("other", status="disabled")], client)
+    client.streams += [
+        {**webhook("equal"), "id": "est_a", "created_at": "2027-01-15T08:00:00Z"},
+        {**webhook("other"), "id": "est_b", "created_at": "2027-01-15T08:00:00Z"},
+    ]
+    rig.run()
+    assert rig.ledger.counts() == {"exists": 1, "conflict": 1}
+    assert rig.ledger.settlements[1].remote_id == "est_a"
+    assert "status" in str(rig.ledger.settlements[2].message)
+    assert not any(one.recovered for one in rig.ledger.settlements.values())
+
+
+def test_a_409_with_a_free_name_is_a_full_quota_and_costs_no_attempt() -> None:
+    """The lane stops, says so, and leaves its records for later."""
+    client = ScriptedClient()
+    client.script = lambda name, n: "ok" if len(client.streams) < 3 else 409
+    rig = Rig(webhooks(8), client, concurrency=1)
+    lane = rig.run()
+    assert "quota" in str(lane.stopped)
+    assert rig.ledger.counts() == {"created": 3, "pending": 5}
+    assert {rig.ledger.attempts[id_] for id_, state in rig.ledger.state.items() if state == "pending"} == {0}
+
+
+def test_doubts_of_a_process_that_died_are_looked_up_before_anything_of_theirs_is_sent() -> None:
+    """What it had created is recovered without a request; what it had not is sent."""
+    client = ScriptedClient()
+    rig = Rig(webhooks(4), client)
+    client.streams.append({**webhook("s0"), "id": "est_old", "created_at": "2027-01-15T07:59:59Z"})
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 1)
+    rig.ledger.leave_in_doubt(2, sent_at=NOON - 1)
+    rig.run(in_doubt=True)
+    assert rig.ledger.counts() == {"created": 4}
+    assert rig.ledger.settlements[1].remote_id == "est_old"
+    assert rig.client.times("s0") == 0
+    assert rig.client.times("s1") == 1
+    assert min(at for at, name in client.creates if name == "s1") >= SETTLE_S - 1
+
+
+def test_look_ups_that_fail_again_and_again_stop_the_lane_with_the_doubts_kept() -> None:
+    """Without evidence a doubt stays one: nothing is sent again, and the lane says what to do."""
+    client = ScriptedClient(lambda name, n: LOST)
+    client.page_script = lambda n: Failure("no answer within 30 s", True, 30.0)
+    rig = Rig(webhooks(3), client)
+    lane = rig.run()
+    assert "could not be looked up (no answer within 30 s)" in str(lane.stopped)
+    assert lane.stop_hint
+    assert rig.ledger.counts() == {"in_doubt": 3}
+    assert len(client.creates) == 3
+    assert len(client.pages) == 6
+
+
+def test_a_look_up_survives_errors_429s_a_401_and_pages_that_are_none() -> None:
+    """Each is tried again, on its own page; a 429 or a 401 counts as no failure at all."""
+    client = ScriptedClient(lambda name, n: ("after", LOST))
+    told = {1: 500, 2: 429, 3: 401, 4: 502, 5: 429, 6: 429, 7: 429}
+    client.page_script = lambda n: client.reply(200, {"nothing": 1}) if n == 8 else told.get(n)
+    rig = Rig(webhooks(3), client)
+    lane = rig.run()
+    assert lane.stopped is None
+    assert rig.ledger.counts() == {"created": 3}
+    assert rig.credential.refreshed == 1
+    assert len(client.creates) == len(client.streams) == 3
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_forbidden_look_up_stops_the_lane_with_the_doubts_kept(status: int) -> None:
+    """A token that may create but not read cannot clear a doubt."""
+    client = ScriptedClient(lambda name, n: LOST)
+    client.page_script = lambda n: status
+    rig = Rig(webhooks(2), client)
+    lane = rig.run()
+    assert str(status) in str(lane.stopped)
+    assert rig.ledger.counts() == {"in_doubt": 2}
+    assert len(client.pages) == 1
+
+
+def test_a_cursor_that_comes_twice_ends_the_listing() -> None:
+    """A server that pages in circles cannot hold a look-up for ever."""
+    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client.page_script = lambda n: client.reply(200, {"eventStreams": client.streams, "next": "again"})
+    rig = Rig(webhooks(2), client)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 2}
+    assert len(client.pages) <= 4
+
+
+def test_one_listing_of_many_pages_serves_all_doubts() -> None:
+    """A hundred doubts at a tenant of three hundred streams cost one listing, not a hundred."""
+    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client.page_size = 50
+    rig = Rig(webhooks(100), client, concurrency=100)
+    for i in range(200):
+        client.streams.append({**webhook(f"old{i}"), "id": f"est_old{i}", "created_at": "2020-01-01T00:00:00Z"})
+    rig.run()
+    assert rig.ledger.counts() == {"created": 100}
+    assert len(client.creates) == 100
+    assert len(client.pages) <= 2 * 6
+
+
+def test_streams_without_a_name_are_judged_by_what_shows_and_when_it_was_made() -> None:
+    """An old twin of a nameless stream is not ours; one made after our intent is."""
+    client = ScriptedClient(lambda name, n: ("after", LOST) if name.endswith("/a") and n == 1 else "ok")
+    client.streams.append({**webhook(None, "https://e.com/a"), "id": "est_twin", "created_at": "2020-01-01T00:00:00Z"})
+    rig = Rig([webhook(None, "https://e.com/a"), webhook(None, "https://e.com/b")], client)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 2}
+    assert rig.ledger.settlements[1].recovered
+    assert rig.ledger.settlements[1].remote_id != "est_twin"
+    assert len(client.streams) == 3
+
+
+@pytest.mark.parametrize("ahead", [-86_400.0, -30.0, 0.0, 30.0, 86_400.0])
+def test_clocks_that_differ_do_not_change_the_verdict(ahead: float) -> None:
+    """A server a day fast or slow: what we made is ours, what stood there before is not."""
+    client = ScriptedClient(lambda name, n: ("after", LOST) if name == "mine" else LOST)
+    client.ahead = ahead
+    rig = Rig([webhook("mine"), webhook("theirs")], client)
+    client.streams.append({**webhook("theirs"), "id": "est_t"})
+    from datetime import UTC, datetime
+
+    client.streams[-1]["created_at"] = datetime.fromtimestamp(NOON + ahead - 60, UTC).isoformat()
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1, "exists": 1}
+    assert rig.ledger.settlements[1].recovered
+    assert not rig.ledger.settlements[2].recovered
+
+
+def test_a_clock_that_was_set_back_delays_a_look_up_by_a_settle_time_at_most() -> None:
+    """A loss that seems to lie in the future, after a correction of our clock, does not park its record."""
+    rig = Rig(webhooks(1), clock=FakeClock(ahead=-3600.0))
+    rig.ledger.leave_in_doubt(1, sent_at=NOON)
+    rig.run(in_doubt=True)
+    assert rig.ledger.counts() == {"created": 1}
+    assert rig.client.creates[0][0] <= 3 * SETTLE_S
+
+
+def test_attempts_are_used_up_by_losses_and_only_proven_absence_exhausts() -> None:
+    """After the last retry the look-up has the last word: absent, so exhausted."""
+    rig = Rig(webhooks(1), ScriptedClient(lambda name, n: LOST), retries=2)
+    rig.run()
+    assert rig.ledger.counts() == {"exhausted": 1}
+    assert rig.client.times("s0") == rig.ledger.settlements[1].attempts == 3
+    assert rig.client.pages[-1][0] >= rig.client.creates[-1][0] + SETTLE_S
