@@ -171,6 +171,8 @@ class Client:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Read an answer to its end, or give it up where it has none in sight."""
+    if (response.content_length or 0) > MAX_REPLY_BYTES:
+        raise aiohttp.ClientPayloadError
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():

@@ -270,7 +270,7 @@ def test_a_refused_connection_sent_nothing() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         reason = failure(alone(f"http://127.0.0.1:{bound.getsockname()[1]}"), sent=False)
-    assert reason.startswith("no connection to 127.0.0.1 (")
+    assert reason.startswith("no connection to 127.0.0.1:")
 
 
 def test_a_name_that_cannot_be_resolved_sent_nothing() -> None:

@@ -1,7 +1,7 @@
 """The gate of a tenant: never more at once than the burst, never faster than the rate, and pauses hold for all.
 
 The event loop here has a time of its own, which jumps to the next timer when nothing else is left to do: instants
-are exact, and nothing waits.
+are exact to the microsecond, and nothing waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from bulkstreams.core.pacing import Ceiling, Window
 from bulkstreams.limiter import Limiter
 
-TICK = 1e-6
+TICK = 1e-9
 OPEN = Ceiling(rate=None, burst=1)
 
 
@@ -29,7 +29,7 @@ class JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             assert timeout is not None, "everybody waits for ever"
-            self.now += max(timeout, TICK)  # as any real clock, which never stands still
+            self.now += max(timeout, TICK)  # no real clock stands still
         return ready
 
 
@@ -60,7 +60,7 @@ class Gate:
     @property
     def now(self) -> float:
         """Return seconds since the gate was made."""
-        return self.loop.time() - self.began
+        return round(self.loop.time() - self.began, 6)
 
     async def enter(self, name: object = None) -> bool:
         """Pass the gate and stay in flight; return what the gate said."""

@@ -33,6 +33,7 @@ class Reconciler:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._doubts: dict[int, Doubt] = {}
+        self._inherited: set[int] = set()
         self._more_in_ledger = False
         self._runs = False
         self._server_ahead_s = 0.0
@@ -83,9 +84,16 @@ class Reconciler:
         if self._more_in_ledger and len(self._doubts) < MOST_DOUBTS // 2:
             await self._lane.tools.recorder.flush()  # or those that were just cleared would be found again
             found = await self._lane.tools.ledger.doubts(self._lane.tenant, MOST_DOUBTS)
-            fresh = {doubt.id: doubt for doubt in found if doubt.id not in self._doubts}
+            now = self._lane.tools.clock.wall()
+            fresh = {
+                # No loss lies in the future; one that seems to, since our clock was set back, would never mature.
+                doubt.id: doubt._replace(lost_at=min(doubt.lost_at, now))
+                for doubt in found
+                if doubt.id not in self._doubts
+            }
             self._more_in_ledger = len(found) == MOST_DOUBTS and bool(fresh)
             self._doubts.update(fresh)
+            self._inherited.update(fresh)
         return bool(self._doubts)
 
     async def _wait_until_mature(self) -> bool:
@@ -120,10 +128,14 @@ class Reconciler:
         return lane.stopped is None
 
     def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
+        inherited = doubt.id in self._inherited
+        self._inherited.discard(doubt.id)
         if judgement.event is Event.ABSENT and doubt.name_taken:
             # The API says 409 to a taken name and to a full quota alike; here the name is free. The attempt was
             # answered, so it costs none.
             self._lane.resolve(doubt._replace(attempts=doubt.attempts - 1), Event.ABSENT, None, None)
+            if inherited:
+                return  # that was an earlier run's 409: there may be room again
             self._lane.stop(
                 f"{self._lane.tenant} answered 409 although no stream of that name is there: "
                 "its quota of event streams is used up",

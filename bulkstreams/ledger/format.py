@@ -130,7 +130,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             _check_version(db, path)
             if not read_only:
                 db.execute("PRAGMA synchronous = FULL")
-                db.execute("PRAGMA cache_size = -32768")
+                db.execute("PRAGMA cache_size = -8192")
                 db.execute("PRAGMA wal_autocheckpoint = 4000")
         except BaseException:
             db.close()

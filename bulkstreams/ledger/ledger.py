@@ -199,28 +199,18 @@ class Ledger:
         this ledger created a stream.
         """
 
+        wanted = [State.EXHAUSTED, State.UNDONE, *([State.REFUSED, State.CONFLICT] if retry_failed else [])]
+
         def operation(db: sqlite3.Connection) -> dict[TenantName, tuple[int, int]]:
-            counts = _counts(db, self.reading_id)
-            wanted = [
-                State.EXHAUSTED,
-                State.UNDONE,
-                *([State.REFUSED, State.CONFLICT] if retry_failed else []),
-            ]
-            for state in wanted:
-                if state in {state_ for _, state_ in counts}:
-                    asked = state in {State.REFUSED, State.CONFLICT}
-                    after = step(state, Event.RETRY_ASKED if asked else Event.RESUMED)
-                    db.execute(
-                        """UPDATE record SET state = ?, attempts = 0
-                            WHERE reading = ? AND state = ? AND anchor IS NULL""",
-                        (after, self.reading_id, state),
-                    )
-                    counts = _counts(db, self.reading_id)
-            names = {tenant for tenant, state in counts if tenant and state in {State.PENDING, State.IN_DOUBT}}
+            for state in _present(db, self.reading_id, wanted):
+                asked = state in {State.REFUSED, State.CONFLICT}
+                after = step(state, Event.RETRY_ASKED if asked else Event.RESUMED)
+                db.execute(
+                    "UPDATE record SET state = ?, attempts = 0 WHERE reading = ? AND state = ? AND anchor IS NULL",
+                    (after.value, self.reading_id, state.value),
+                )
             self._tenants.update(db.execute("SELECT name, id FROM tenant"))
-            return {
-                name: (counts.get((name, State.PENDING), 0), counts.get((name, State.IN_DOUBT), 0)) for name in names
-            }
+            return _todo(db, self.reading_id)
 
         return await self._writer.do(operation)
 
@@ -299,10 +289,27 @@ def _other_address(path: Path, who: str, known: str, address: str) -> LedgerAddr
     )
 
 
-def _counts(db: sqlite3.Connection, reading: int) -> dict[tuple[TenantName | None, State], int]:
-    rows = db.execute(
-        """SELECT name, state, n FROM (SELECT tenant, state, count(*) AS n FROM record WHERE reading = ?
-            GROUP BY tenant, state) AS c LEFT JOIN tenant ON tenant.id = c.tenant""",
-        (reading,),
-    ).fetchall()
-    return {(name, State(state)): n for name, state, n in rows}
+def _present(db: sqlite3.Connection, reading: int, states: Sequence[State]) -> list[State]:
+    """Return which of these states records of a reading are in: one pass, without a sort."""
+    found = db.execute(
+        "SELECT DISTINCT state FROM record WHERE reading = ? AND state IN (SELECT value FROM json_each(?))",
+        (reading, orjson.dumps([state.value for state in states]).decode()),
+    )
+    return [State(state) for (state,) in found.fetchall()]
+
+
+def _todo(db: sqlite3.Connection, reading: int) -> dict[TenantName, tuple[int, int]]:
+    """Count what is pending and in doubt by tenant, each by the partial index that has nothing else in it."""
+    todo: dict[TenantName, tuple[int, int]] = {}
+    for name, pending, in_doubt in db.execute(
+        """SELECT name, sum(pending), sum(in_doubt) FROM (
+               SELECT tenant, count(*) AS pending, 0 AS in_doubt FROM record
+                WHERE state = 'pending' AND reading = :reading GROUP BY tenant
+               UNION ALL
+               SELECT tenant, 0, count(*) FROM record
+                WHERE state = 'in_doubt' AND reading = :reading GROUP BY tenant
+           ) AS counts JOIN tenant ON tenant.id = counts.tenant GROUP BY tenant.id""",
+        {"reading": reading},
+    ):
+        todo[TenantName(name)] = (pending, in_doubt)
+    return todo

@@ -7,6 +7,7 @@ import json
 import selectors
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -42,7 +43,7 @@ class _Told(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             assert timeout is not None, "everybody waits, and nothing will ever happen"
-            self.now += max(0.0, timeout)
+            self.now += max(1e-7, timeout)  # each turn takes some time, as in life: what is due just now is past then
         return ready
 
 
@@ -77,7 +78,7 @@ class FakeClock:
 
 
 class FakeLedger:
-    """Records in memory, with the ledger's promises: a step of the table each, and nothing durable before its commit."""
+    """Records in memory, with the ledger's promises: steps of the table alone, nothing durable before its commit."""
 
     def __init__(self, definitions: Iterable[Mapping[str, Any]], *, commit_s: float = 0.001) -> None:
         self.definitions = dict(enumerate(definitions, 1))
@@ -157,11 +158,18 @@ def _reachable(before: State, after: State) -> bool:
 Answer = Reply | Failure
 
 
+@dataclass(frozen=True)
+class After:
+    """An answer in place of the one to a create that took effect."""
+
+    answer: Any
+
+
 class ScriptedClient:
     """A server: streams that exist, and a script that says how each create ends. It is both server and client.
 
     `script(name, n)` is asked for the n-th create of a name (1-based), and returns what to answer: `"ok"`, a status,
-    a Failure, or `("after", answer)` where the create takes effect although the answer is another.
+    a Failure, or `After(answer)` where the create takes effect although the answer is another.
     """
 
     def __init__(self, script: Callable[[str, int], Any] | None = None, *, unique: bool = True) -> None:
@@ -209,9 +217,9 @@ class ScriptedClient:
         finally:
             self.at_once -= 1
         told = self.script(name, sum(one == name for _, one in self.creates))
-        if isinstance(told, tuple):
+        if isinstance(told, After):
             self.take_effect(definition)
-            told = told[1]
+            told = told.answer
         return self.take_effect(definition) if told == "ok" else self._answer(told)
 
     def take_effect(self, definition: Mapping[str, Any]) -> Reply:
@@ -268,6 +276,7 @@ class FakeCredential:
 
 
 TENANT = TenantName("acme")
+NO_CEILING = Ceiling(rate=None, burst=1)
 
 
 class Rig:
@@ -280,7 +289,7 @@ class Rig:
         *,
         concurrency: int = 4,
         retries: int = 5,
-        ceiling: Ceiling = Ceiling(rate=None, burst=1),
+        ceiling: Ceiling = NO_CEILING,
         credential: FakeCredential | None = None,
         clock: FakeClock | None = None,
     ) -> None:
@@ -288,13 +297,15 @@ class Rig:
         self.client = client or ScriptedClient()
         self.credential = credential or FakeCredential()
         self.clock = clock or FakeClock()
-        self.told: list[tuple[int, str, str]] = []
+        self.told: list[Settlement] = []
         self.recorder = Recorder(self.ledger, self._tell)  # type: ignore[arg-type]
         self._settings = LaneSettings(concurrency=concurrency, retries=retries)
         self._ceiling = ceiling
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:
-        self.told += [(one.id, one.state, self.ledger.state[one.id].value) for one in batch]
+        durable = {one.id: one.state for one in batch}  # of several about one record, the last counts
+        assert all(self.ledger.state[id_] == state for id_, state in durable.items()), "told before it was durable"
+        self.told += batch
 
     def _lane(self) -> Lane:
         window = Window()
@@ -331,7 +342,6 @@ class Rig:
             return self.lane
 
         lane: Lane = in_told_time(scene)
-        assert all(state == durable for _, state, durable in self.told)
         return lane
 
     def names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.engine.lane import Lane
-from tests.engine.fakes import LOST, NOT_SENT, FakeCredential, Rig, ScriptedClient, webhooks
+from tests.engine.fakes import LOST, NOT_SENT, After, FakeCredential, Rig, ScriptedClient, webhooks
 
 
 def test_all_are_created_with_a_bounded_number_at_once() -> None:
@@ -75,7 +76,7 @@ def test_a_storm_of_429s_pauses_the_whole_lane_and_costs_no_attempt() -> None:
     assert rig.ledger.tally.throttled == 8
     sent = [at for at, _ in client.creates]
     assert all(at <= storm[0] + 2 * client.took_s or at >= storm[0] + 7 for at in sent if at <= storm[0] + 7.5)
-    gaps = [later - earlier for earlier, later in zip(sent, sent[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
     assert max(gaps) >= 7
 
 
@@ -87,14 +88,18 @@ def test_what_was_never_sent_backs_off_and_is_exhausted_in_the_end() -> None:
     assert rig.ledger.settlements[1].attempts == rig.client.times("s0") == 4
     assert rig.ledger.settlements[1].message == "never sent: no connection"
     at = [when for when, _ in rig.client.creates]
-    gaps = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(at)]
     assert gaps == sorted(gaps)
     assert lane.stopped is None
 
 
 def test_a_record_that_waits_for_its_retry_holds_up_nobody() -> None:
     """A backoff takes no worker: all others are done before the unlucky ones come back."""
-    rig = Rig(webhooks(60), ScriptedClient(lambda name, n: NOT_SENT if name in {"s0", "s1"} and n == 1 else "ok"), concurrency=2)
+    rig = Rig(
+        webhooks(60),
+        ScriptedClient(lambda name, n: NOT_SENT if name in {"s0", "s1"} and n == 1 else "ok"),
+        concurrency=2,
+    )
     rig.run()
     assert rig.ledger.counts() == {"created": 60}
     order = [name for _, name in rig.client.creates]
@@ -159,7 +164,7 @@ def test_a_stop_drains_what_is_under_way_and_gives_the_rest_back() -> None:
 
 def test_an_attempt_that_is_lost_when_the_lane_stops_stays_in_doubt() -> None:
     """A stop never turns a doubt into something else: the next run looks it up."""
-    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client = ScriptedClient(lambda name, n: After(LOST))
     rig = Rig(webhooks(3), client)
 
     async def stop(lane: Lane) -> None:

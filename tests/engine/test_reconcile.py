@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bulkstreams.model import Failure
-from tests.engine.fakes import LOST, NOON, FakeClock, Rig, ScriptedClient, webhook, webhooks
+from tests.engine.fakes import LOST, NOON, After, FakeClock, Rig, ScriptedClient, webhook, webhooks
 
 SETTLE_S = 2.0
 
 
+def stamp(at: float) -> str:
+    """Return an instant as the API writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
 def test_a_lost_answer_to_a_create_that_took_effect_is_recovered() -> None:
     """The stream is found, so nothing is sent again, and the record counts as recovered."""
-    rig = Rig(webhooks(6), ScriptedClient(lambda name, n: ("after", LOST) if name in {"s1", "s4"} else "ok"))
+    rig = Rig(webhooks(6), ScriptedClient(lambda name, n: After(LOST) if name in {"s1", "s4"} else "ok"))
     rig.run()
     assert rig.ledger.counts() == {"created": 6}
     assert [id_ for id_, one in rig.ledger.settlements.items() if one.recovered] == [2, 5]
@@ -70,13 +77,15 @@ def test_a_409_to_the_first_attempt_is_never_taken_for_ours() -> None:
 
 
 def test_a_409_with_a_free_name_is_a_full_quota_and_costs_no_attempt() -> None:
-    """The lane stops, says so, and leaves its records for later."""
+    """The lane stops, says so, and leaves its records for later: unsent, or in doubt until the next look-up."""
     client = ScriptedClient()
     client.script = lambda name, n: "ok" if len(client.streams) < 3 else 409
     rig = Rig(webhooks(8), client, concurrency=1)
     lane = rig.run()
     assert "quota" in str(lane.stopped)
-    assert rig.ledger.counts() == {"created": 3, "pending": 5}
+    counts = rig.ledger.counts()
+    assert counts["created"] == 3
+    assert counts["pending"] + counts.get("in_doubt", 0) == 5
     assert {rig.ledger.attempts[id_] for id_, state in rig.ledger.state.items() if state == "pending"} == {0}
 
 
@@ -110,7 +119,7 @@ def test_look_ups_that_fail_again_and_again_stop_the_lane_with_the_doubts_kept()
 
 def test_a_look_up_survives_errors_429s_a_401_and_pages_that_are_none() -> None:
     """Each is tried again, on its own page; a 429 or a 401 counts as no failure at all."""
-    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client = ScriptedClient(lambda name, n: After(LOST))
     told = {1: 500, 2: 429, 3: 401, 4: 502, 5: 429, 6: 429, 7: 429}
     client.page_script = lambda n: client.reply(200, {"nothing": 1}) if n == 8 else told.get(n)
     rig = Rig(webhooks(3), client)
@@ -135,7 +144,7 @@ def test_a_forbidden_look_up_stops_the_lane_with_the_doubts_kept(status: int) ->
 
 def test_a_cursor_that_comes_twice_ends_the_listing() -> None:
     """A server that pages in circles cannot hold a look-up for ever."""
-    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client = ScriptedClient(lambda name, n: After(LOST))
     client.page_script = lambda n: client.reply(200, {"eventStreams": client.streams, "next": "again"})
     rig = Rig(webhooks(2), client)
     rig.run()
@@ -145,7 +154,7 @@ def test_a_cursor_that_comes_twice_ends_the_listing() -> None:
 
 def test_one_listing_of_many_pages_serves_all_doubts() -> None:
     """A hundred doubts at a tenant of three hundred streams cost one listing, not a hundred."""
-    client = ScriptedClient(lambda name, n: ("after", LOST))
+    client = ScriptedClient(lambda name, n: After(LOST))
     client.page_size = 50
     rig = Rig(webhooks(100), client, concurrency=100)
     for i in range(200):
@@ -158,7 +167,7 @@ def test_one_listing_of_many_pages_serves_all_doubts() -> None:
 
 def test_streams_without_a_name_are_judged_by_what_shows_and_when_it_was_made() -> None:
     """An old twin of a nameless stream is not ours; one made after our intent is."""
-    client = ScriptedClient(lambda name, n: ("after", LOST) if name.endswith("/a") and n == 1 else "ok")
+    client = ScriptedClient(lambda name, n: After(LOST) if name.endswith("/a") and n == 1 else "ok")
     client.streams.append({**webhook(None, "https://e.com/a"), "id": "est_twin", "created_at": "2020-01-01T00:00:00Z"})
     rig = Rig([webhook(None, "https://e.com/a"), webhook(None, "https://e.com/b")], client)
     rig.run()
@@ -171,13 +180,10 @@ def test_streams_without_a_name_are_judged_by_what_shows_and_when_it_was_made() 
 @pytest.mark.parametrize("ahead", [-86_400.0, -30.0, 0.0, 30.0, 86_400.0])
 def test_clocks_that_differ_do_not_change_the_verdict(ahead: float) -> None:
     """A server a day fast or slow: what we made is ours, what stood there before is not."""
-    client = ScriptedClient(lambda name, n: ("after", LOST) if name == "mine" else LOST)
+    client = ScriptedClient(lambda name, n: After(LOST) if name == "mine" else LOST)
     client.ahead = ahead
     rig = Rig([webhook("mine"), webhook("theirs")], client)
-    client.streams.append({**webhook("theirs"), "id": "est_t"})
-    from datetime import UTC, datetime
-
-    client.streams[-1]["created_at"] = datetime.fromtimestamp(NOON + ahead - 60, UTC).isoformat()
+    client.streams.append({**webhook("theirs"), "id": "est_t", "created_at": stamp(NOON + ahead - 60)})
     rig.run()
     assert rig.ledger.counts() == {"created": 1, "exists": 1}
     assert rig.ledger.settlements[1].recovered
@@ -200,3 +206,23 @@ def test_attempts_are_used_up_by_losses_and_only_proven_absence_exhausts() -> No
     assert rig.ledger.counts() == {"exhausted": 1}
     assert rig.client.times("s0") == rig.ledger.settlements[1].attempts == 3
     assert rig.client.pages[-1][0] >= rig.client.creates[-1][0] + SETTLE_S
+
+
+def test_a_409_of_an_earlier_run_does_not_stop_a_lane_that_has_room_again() -> None:
+    """A quota that was full then and is not now: the doubts it left are sent, and the lane goes on."""
+    rig = Rig(webhooks(5))
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 60, name_taken=True)
+    rig.ledger.leave_in_doubt(2, sent_at=NOON - 60, name_taken=True)
+    lane = rig.run(in_doubt=True)
+    assert lane.stopped is None
+    assert rig.ledger.counts() == {"created": 5}
+    assert {one.attempts for one in rig.ledger.settlements.values()} == {1}
+
+
+def test_a_quota_that_is_still_full_stops_the_lane_again() -> None:
+    """The inherited doubt is sent once more, and its fresh 409 with a free name tells."""
+    rig = Rig(webhooks(3), ScriptedClient(lambda name, n: 409))
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 60, name_taken=True)
+    lane = rig.run(in_doubt=True)
+    assert "quota" in str(lane.stopped)
+    assert set(rig.ledger.counts()) <= {"pending", "in_doubt"}

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from bulkstreams.sandbox import Sandbox, SandboxSettings
 
@@ -167,16 +167,20 @@ class Server:
 
     def seed(self, *definitions: Mapping[str, Any], tenant: str = "sandbox") -> None:
         """Create streams behind the engine's back, as another client would."""
-        from urllib.request import Request
-
         for one in definitions:
-            request = Request(
-                f"{self.url_of(tenant)}/api/v2/event-streams",
-                data=json.dumps(one).encode(),
-                headers={"Content-Type": "application/json", "Authorization": "Bearer other"},
-            )
-            with urlopen(request) as answer:
-                assert answer.status == 201
+            self._ask("POST", tenant, "", json.dumps(one).encode(), 201)
+
+    def remove(self, name: str, *, tenant: str = "sandbox") -> None:
+        """Delete a stream behind the engine's back."""
+        for one in self.streams(tenant):
+            if one["name"] == name:
+                self._ask("DELETE", tenant, f"/{one['id']}", None, 204)
+
+    def _ask(self, method: str, tenant: str, path: str, body: bytes | None, status: int) -> None:
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer other"}
+        url = f"{self.url_of(tenant)}/api/v2/event-streams{path}"
+        with urlopen(Request(url, data=body, headers=headers, method=method)) as answer:
+            assert answer.status == status
 
 
 class Ended:
@@ -348,7 +352,10 @@ class Desk:
     def settled(self, ledger: str = "in.ledger.db") -> list[dict[str, Any]]:
         """Return what `results` would, read straight from the ledger's own view of it."""
         columns = ("tenant", "name", "state", "remote_id", "attempts", "recovered", "message")
-        return [dict(zip(columns, row, strict=True)) for row in self.ask(f"SELECT {', '.join(columns)} FROM results", ledger)]
+        return [
+            dict(zip(columns, row, strict=True))
+            for row in self.ask(f"SELECT {', '.join(columns)} FROM results", ledger)
+        ]
 
     def results(self, *arguments: str, ledger: str = "in.ledger.db") -> list[dict[str, Any]]:
         """Return the rows of `results`."""
@@ -367,7 +374,9 @@ class Desk:
 
 def configuration(tenants: Mapping[str, Server]) -> bytes:
     """Return a bulkstreams.toml whose tenants stand at servers of their own."""
-    tables = [f'[tenants.{name}]\nbase_url = "{server.url_of(name)}"\ntoken = "{TOKEN}"\n' for name, server in tenants.items()]
+    tables = [
+        f'[tenants.{name}]\nbase_url = "{server.url_of(name)}"\ntoken = "{TOKEN}"\n' for name, server in tenants.items()
+    ]
     return "".join(tables).encode()
 
 

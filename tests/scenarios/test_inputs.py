@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 
-from tests.scenarios.rig import Desk, Server, as_lines, once_each, until, webhook, webhooks
+from tests.scenarios.rig import Desk, Server, as_lines, configuration, once_each, until, webhook, webhooks
 
 
 def test_standard_input_gzip_and_several_files(desk: Desk, server: Server) -> None:
@@ -45,12 +45,9 @@ def test_several_files_share_keys_and_one_ledger(desk: Desk, server: Server) -> 
     assert (one.code, one.records) == (0, {"total": 2, "created": 2}), one
 
 
-def test_tenants_of_one_file_each_get_their_own(desk: Desk, serve: Callable[..., Server]) -> None:
+def test_tenants_of_one_file_each_get_their_own(desk: Desk, server: Server) -> None:
     """Lines go where they say, by name; the same name at two tenants is two streams; a typo names the right one."""
-    server = serve()
-    desk.write("bulkstreams.toml", "".join(
-        f'[tenants.{name}]\nbase_url = "{server.url_of(name)}"\ntoken = "t"\n' for name in ("acme", "globex")
-    ).encode())  # fmt: skip
+    desk.write("bulkstreams.toml", configuration({"acme": server, "globex": server}))
     rows = [
         {"tenant": "acme", "stream": webhook("audit")},
         {"tenant": "globex", "stream": webhook("audit")},
@@ -66,7 +63,7 @@ def test_tenants_of_one_file_each_get_their_own(desk: Desk, serve: Callable[...,
 
 
 def test_mended_lines_are_taken_up_again(desk: Desk, server: Server) -> None:
-    """Fix and rerun: what was invalid, refused or a conflict is sent once its line is another; the rest is left alone."""
+    """Fix and rerun: what was invalid, refused or a conflict is sent once its line is another; nothing else is."""
     server.seed(webhook("c", status="disabled"))
     unknown = webhook("r", subscriptions=[{"event_type": "no.such"}])
     flag = "--allow-unknown-events"

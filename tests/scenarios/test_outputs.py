@@ -17,7 +17,13 @@ ROW = [
     "first_sent_at", "settled_at", "latency_ms", "recovered",
 ]  # fmt: skip
 
-MIXED = [webhook("a"), webhook("e"), webhook("bad", status="on"), webhook("a"), webhook("u", subscriptions=[{"event_type": "n.s"}])]
+MIXED = [
+    webhook("a"),
+    webhook("e"),
+    webhook("bad", status="on"),
+    webhook("a"),
+    webhook("u", subscriptions=[{"event_type": "n.s"}]),
+]
 
 
 @pytest.fixture
@@ -32,7 +38,9 @@ def mixed(desk: Desk, server: Server) -> Desk:
         ("total", 5), ("created", 1), ("exists", 1), ("conflict", 0), ("refused", 1), ("exhausted", 0), ("invalid", 1),
         ("duplicate", 1), ("in_doubt", 0), ("pending", 0),
     ]  # fmt: skip
-    assert {"created": 1, "recovered": 0, "requests": 3, "retries": 0, "throttled": 0}.items() <= ended.json["this_run"].items()
+    assert {"created": 1, "recovered": 0, "requests": 3, "retries": 0, "throttled": 0}.items() <= ended.json[
+        "this_run"
+    ].items()
     assert (ended.json["ledger"], ended.json["exit_code"]) == ("in.ledger.db", 1)
     assert ended.json["run_id"]
     assert ended.json["elapsed_s"] > 0
@@ -148,6 +156,11 @@ def test_the_search_for_secrets_finds_them() -> None:
     """The rig knows a secret in the clear, in base64 and in the usual hashes, so that its silence means something."""
     for secret in (SECRET, ENV_SECRET, FILE_SECRET, TOKEN):
         data = secret.encode()
-        for shown in (data, base64.b64encode(data), hashlib.sha256(data).hexdigest().encode(), hashlib.md5(data).digest()):
+        for shown in (
+            data,
+            base64.b64encode(data),
+            hashlib.sha256(data).hexdigest().encode(),
+            hashlib.md5(data).digest(),
+        ):
             assert leaks(b"before" + shown + b"after")
     assert not leaks(b"nothing to see")

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,51 +18,94 @@ AFTER = ("error-after", "reset-after", "hang-after", "truncate", "late")
 BEFORE = ("error-before", "reset-before", "html-502")
 
 
-def test_lost_answers_are_looked_up_and_no_stream_is_created_twice(desk: Desk, serve: Callable[..., Server]) -> None:
+KINDS = ("unique", "doubles", "nameless")
+NAMED, NAMELESS, THROTTLED = webhooks(12), nameless(12), webhooks(10)
+
+
+class Troubles:
+    """Three runs that each wait for seconds, so that they go on at the same time: lost answers, 429s, a dead server."""
+
+    def __init__(self, desks: Callable[[str], Desk], serve: Callable[..., Server]) -> None:
+        self.lossy = {
+            f"{fault}-{kind}": serve(faults={fault: 0.25}, unique_names=kind == "unique")
+            for fault in (*AFTER, *BEFORE)
+            for kind in KINDS
+        }
+        self.throttling = {
+            "bucket": serve(rate=5, burst=2),
+            "window": serve(rate=5, burst=2, refill="window", retry_after=True),
+            "throttle": serve(rate=40, burst=10, faults={"throttle": 0.3}),
+        }
+        self.dead = serve(faults={"error-before": 1.0})
+        self.losses, self.throttles, self.deaths = desks("losses"), desks("throttles"), desks("deaths")
+        named = [name for name in self.lossy if not name.endswith("nameless")]
+        without = [name for name in self.lossy if name.endswith("nameless")]
+        self.losses.write("bulkstreams.toml", configuration(self.lossy))
+        self.losses.write("in.jsonl", for_each(named, NAMED) + for_each(without, NAMELESS))
+        self.throttles.write("bulkstreams.toml", configuration(self.throttling))
+        self.throttles.write("in.jsonl", for_each(self.throttling, THROTTLED))
+        self.deaths.write("in.jsonl", webhooks(3))
+        runs = [
+            self.losses.start("run", "in.jsonl", "--timeout", "1", "--retries", "9", "--json"),
+            self.throttles.start("run", "in.jsonl", "--retries", "0", "--rate", "max", "--json"),
+            self.deaths.start_provision(self.dead, "in.jsonl", "--retries", "0"),
+        ]
+        self.lost, self.throttled, self.died = [running.wait() for running in runs]
+
+
+@pytest.fixture(scope="module")
+def troubles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubles]:
+    """Let the three runs happen, once for all who judge them."""
+    folder = tmp_path_factory.mktemp("troubles")
+    with ExitStack() as stack:
+
+        def desk(name: str) -> Desk:
+            return stack.enter_context(closing(Desk(folder / name)))
+
+        yield Troubles(desk, lambda **settings: stack.enter_context(Server(**settings)))
+
+
+def test_lost_answers_are_looked_up_and_no_stream_is_created_twice(troubles: Troubles) -> None:
     """Whatever hides an answer, before or after the effect: each is created once, also where the API takes doubles."""
-    named, without = webhooks(12), nameless(12)
-    servers = {
-        f"{fault}-{kind}": serve(faults={fault: 0.25}, unique_names=kind == "unique")
-        for fault in (*AFTER, *BEFORE)
-        for kind in ("unique", "doubles", "nameless")
-    }
-    desk.write("bulkstreams.toml", configuration(servers))
-    kinds = {kind: [name for name in servers if name.endswith(kind)] for kind in ("unique", "doubles", "nameless")}
-    rows = for_each(kinds["unique"] + kinds["doubles"], named) + for_each(kinds["nameless"], without)
-    ended = desk.run("run", desk.write("in.jsonl", rows), "--timeout", "1", "--retries", "9", "--json")
-    assert (ended.code, ended.records) == (0, {"total": len(rows), "created": len(rows)}), ended
-    recovered = Counter(row["tenant"] for row in desk.settled() if row["recovered"])
+    ended = troubles.lost
+    total = 12 * len(troubles.lossy)
+    assert (ended.code, ended.records) == (0, {"total": total, "created": total}), ended
+    recovered = Counter(row["tenant"] for row in troubles.losses.settled() if row["recovered"])
     assert ended.json["this_run"]["recovered"] == recovered.total()
-    for name, server in servers.items():
-        assert server.faults() > 0, name
-        assert server.accepted(name) == once_each(without if name.endswith("nameless") else named), name
-        fault = name.rpartition("-")[0]
+    for name, server in troubles.lossy.items():
+        fault, _, kind = name.rpartition("-")
+        assert server.accepted(name) == once_each(NAMELESS if kind == "nameless" else NAMED), name
         met = server.books()["tenants"][name]["faults"][fault]
+        assert met > 0, name
         assert recovered[name] == (met if fault in AFTER else 0), name
-    for name in kinds["nameless"]:
-        endpoints = Counter(one["destination"]["configuration"]["webhook_endpoint"] for one in servers[name].streams(name))
-        assert endpoints == {f"https://example.com/{i}": 1 for i in range(12)}, name
 
 
-def test_429s_cost_no_attempt(desk: Desk, serve: Callable[..., Server]) -> None:
+def test_streams_without_a_name_are_created_once_each(troubles: Troubles) -> None:
+    """Where there is no name to look up, the definition itself tells whether a create was applied."""
+    for name, server in troubles.lossy.items():
+        if name.endswith("nameless"):
+            shown = [one["destination"]["configuration"]["webhook_endpoint"] for one in server.streams(name)]
+            assert Counter(shown) == {f"https://example.com/{i}": 1 for i in range(12)}, name
+
+
+def test_429s_cost_no_attempt(troubles: Troubles) -> None:
     """A small bucket and random 429s slow a run down; with no retry allowed, still nothing is lost."""
-    servers = {
-        "bucket": serve(rate=5, burst=2),
-        "window": serve(rate=5, burst=2, refill="window", retry_after=True),
-        "throttle": serve(rate=40, burst=10, faults={"throttle": 0.3}),
-    }
-    rows = webhooks(10)
-    desk.write("bulkstreams.toml", configuration(servers))
-    desk.write("in.jsonl", for_each(servers, rows))
-    ended = desk.run("run", "in.jsonl", "--retries", "0", "--rate", "max", "--json")
+    ended = troubles.throttled
     assert (ended.code, ended.records) == (0, {"total": 30, "created": 30}), ended
     refused = 0
-    for name, server in servers.items():
-        assert server.accepted(name) == once_each(rows), name
+    for name, server in troubles.throttling.items():
+        assert server.accepted(name) == once_each(THROTTLED), name
         refused += (mine := server.books()["tenants"][name]["statuses"].get("429", 0))
         assert mine > 0, name
     assert ended.json["this_run"]["throttled"] == refused
-    assert {row["attempts"] for row in desk.settled()} == {1}
+    assert {row["attempts"] for row in troubles.throttles.settled()} == {1}
+
+
+def test_5_where_doubts_remain_since_look_ups_fail_too(troubles: Troubles) -> None:
+    """A server that fails for good leaves doubts, never a resend, and exit 5."""
+    assert (troubles.died.code, troubles.died.records) == (5, {"total": 3, "in_doubt": 3}), troubles.died
+    assert not troubles.dead.accepted()
+    assert troubles.dead.requests() == 3
 
 
 def test_a_taken_name_is_exists_where_equal_and_conflict_where_different(desk: Desk, server: Server) -> None:
@@ -86,7 +130,7 @@ def test_a_taken_name_is_exists_where_equal_and_conflict_where_different(desk: D
 
 
 def test_one_tenants_trouble_costs_the_others_nothing(desk: Desk, serve: Callable[..., Server]) -> None:
-    """A full quota stops its tenant, an unreachable one exhausts its records; a third creates all; a rerun completes."""
+    """A full quota stops its tenant, an unreachable one exhausts its records, a third creates all."""
     with Server() as down:
         servers = {"full": (small := serve(quota=3)), "free": (free := serve()), "down": down}
         desk.write("bulkstreams.toml", configuration(servers))
@@ -104,6 +148,13 @@ def test_one_tenants_trouble_costs_the_others_nothing(desk: Desk, serve: Callabl
     assert list(status["last_run"]["stopped"]) == ["full"]
     assert sum(small.accepted("full").values()) == 3
     assert free.accepted("free") == {f"s{i}": 1 for i in range(20)}
+    small.remove("s0", tenant="full")
+    small.remove("s1", tenant="full")
+    again = desk.run("run", "in.jsonl", "--retries", "0", "--json")
+    assert again.code == 4, again
+    assert again.json["this_run"]["created"] == 2
+    assert set(small.accepted("full").values()) == {1}
+    assert sum(small.accepted("full").values()) == 5
 
 
 def test_an_unplugged_server_exhausts_and_a_rerun_creates(desk: Desk, serve: Callable[..., Server]) -> None:
@@ -119,15 +170,6 @@ def test_an_unplugged_server_exhausts_and_a_rerun_creates(desk: Desk, serve: Cal
     again = desk.provision(server, "in.jsonl")
     assert (again.code, again.records) == (0, {"total": 5, "created": 5}), again
     assert server.accepted() == once_each(rows)
-
-
-def test_5_where_doubts_remain_since_look_ups_fail_too(desk: Desk, serve: Callable[..., Server]) -> None:
-    """A server that fails for good leaves doubts, never a resend, and exit 5."""
-    server = serve(faults={"error-before": 1.0})
-    ended = desk.provision(server, desk.write("in.jsonl", webhooks(3)), "--retries", "0")
-    assert (ended.code, ended.records) == (5, {"total": 3, "in_doubt": 3}), ended
-    assert not server.accepted()
-    assert server.requests() == 3
 
 
 class Odd(BaseHTTPRequestHandler):
