@@ -52,8 +52,8 @@ class Job:
         options = RunOptions(inputs=names, ledger=self._ledger, limit=limit, retry_failed=retry_failed)
         self.report = self._trouble = None
         send, receive = anyio.create_memory_object_stream[Sequence[Outcome]](BEHIND)
-        left = anyio.Event()
-        self._group.start_soon(self._execute, options, send, left)
+        left, ended = anyio.Event(), anyio.Event()
+        self._group.start_soon(self._execute, options, send, left, ended)
         try:
             async with receive:
                 async for batch in receive:
@@ -61,11 +61,16 @@ class Job:
                         yield outcome
         finally:
             left.set()
+            await ended.wait()
         if self._trouble is not None:
             raise self._trouble
 
     async def _execute(
-        self, options: RunOptions, send: MemoryObjectSendStream[Sequence[Outcome]], left: anyio.Event
+        self,
+        options: RunOptions,
+        send: MemoryObjectSendStream[Sequence[Outcome]],
+        left: anyio.Event,
+        ended: anyio.Event,
     ) -> None:
         live = Live(lambda _: None)
 
@@ -92,6 +97,8 @@ class Job:
                 if not isinstance(cause, BulkstreamsError):
                     raise
                 self._trouble = cause
+            finally:
+                ended.set()
 
 
 async def _drain_when(left: anyio.Event, session: Session) -> None:

@@ -121,6 +121,7 @@ class Engine:
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._draw = draw
+        self._began = self._clock.monotonic()
         self._recorder = Recorder(ledger, self._recorded)
         self._files: Mapping[int, Input] = {}
         self._left = job.limits.limit
@@ -243,7 +244,8 @@ class Engine:
         self._cut.cancel()
 
     async def _watch_deadline(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        """Stop the run `seconds` after it began; reading its input is part of it."""
+        await anyio.sleep(max(0.0, seconds - (self._clock.monotonic() - self._began)))
         self.stop(f"the deadline of {seconds:g} s has passed")
 
     async def _recorded(self, batch: Sequence[Settlement]) -> None:

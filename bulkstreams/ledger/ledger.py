@@ -198,7 +198,6 @@ class Ledger:
         Exhausted and undone records always; refused ones and conflicts only if `retry_failed`, and never one for which
         this ledger created a stream.
         """
-
         wanted = [State.EXHAUSTED, State.UNDONE, *([State.REFUSED, State.CONFLICT] if retry_failed else [])]
 
         def operation(db: sqlite3.Connection) -> dict[TenantName, tuple[int, int]]:
