@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import Failure, LedgerReader
 from bulkstreams.model import State
 
@@ -37,7 +38,8 @@ def next_step(figures: Mapping[str, Any], hints: Sequence[str], command: str) ->
     records, ledger = figures["records"], figures["ledger"]
     if hints:
         return hints[0]
-    if records["pending"] or records["in_doubt"]:
+    interrupted = figures["exit_code"] in {ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+    if records["pending"] or records["in_doubt"] or interrupted:
         return f"To resume, run the same command again: {command}"
     if records["invalid"]:
         return f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"

@@ -115,16 +115,28 @@ class Input:
     """One input of a run: its lines, and each of them again by its offset (in the text, after decompression)."""
 
     def __init__(
-        self, name: str, stream: BinaryIO, spool: Spool | None, *, packed: bool, at_opening: os.stat_result | None
+        self,
+        name: str,
+        stream: BinaryIO,
+        spool: Spool | None,
+        *,
+        packed: bool | None,
+        at_opening: os.stat_result | None,
     ) -> None:
         self.name = name
         self._stream = stream
         self._spool = spool
-        self._packed = packed
+        self._packed = packed  # None: not known before the first byte came
+        self._busy = False
         self._read = spool is None
         self._at_opening = at_opening
         self._steady = False
         self._ahead, self._ahead_at = b"", 0
+
+    @property
+    def may_wait(self) -> bool:
+        """Return whether reading may wait for somebody else: a terminal, a pipe."""
+        return self._at_opening is None and not self._read
 
     def batches(self) -> Iterator[list[Line]]:
         """Yield the lines that are not blank, a block's worth at a time.
@@ -141,9 +153,12 @@ class Input:
             self._stream.seek(0)
         elif self._read:
             raise InputError(f"{self.name} was read already.")
-        # gzip's `read` would lose with a damaged block all that it had unpacked of it before; its `read1` does not.
-        read = gzip.GzipFile(fileobj=self._stream).read1 if self._packed else self._stream.read
+        self._busy = self.may_wait
         try:
+            if self._packed is None:
+                self._packed = _is_gzip(self._stream)
+            # gzip's `read` would lose with a damaged block all that it had unpacked before; its `read1` does not.
+            read = gzip.GzipFile(fileobj=self._stream).read1 if self._packed else self._stream.read
             while block := read(_BLOCK):
                 if self._spool is not None:
                     self._spool.write(block)
@@ -157,6 +172,8 @@ class Input:
             raise InputError(
                 f"{self.name} cannot be read: {error.strerror or error}.", hint="Check the disk."
             ) from None
+        finally:
+            self._busy = False
         self._read = True
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -212,7 +229,7 @@ class Input:
 
     def close(self) -> None:
         """Close the file, or let the spool vanish."""
-        if self._stream is not sys.stdin.buffer:
+        if not self._busy:  # or a thread that was left waits in it, and would make us wait too
             self._stream.close()
         if self._spool is not None:
             self._spool.close()
@@ -221,7 +238,8 @@ class Input:
 def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> Input:
     """Open an input: a path, or `-` for standard input. Raise InputError, with a remedy, where it cannot be read."""
     if path == STDIN:
-        source = stdin or sys.stdin.buffer
+        # A reader of our own: the interpreter would wait, at its end, for one that a thread still reads from.
+        source = stdin or os.fdopen(os.dup(sys.stdin.fileno()), "rb")
         return _opened("<stdin>", source, spool_folder, at=None)
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the input
@@ -240,7 +258,7 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
 
 
 def _opened(name: str, stream: BinaryIO, folder: Path, *, at: os.stat_result | None) -> Input:
-    packed = _is_gzip(stream)
+    packed = None if at is None else _is_gzip(stream)
     try:
         spool = Spool(folder) if at is None or packed else None
         return Input(name, stream, spool, packed=packed, at_opening=at)

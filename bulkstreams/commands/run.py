@@ -103,6 +103,8 @@ class Session:
         """Return the exit code that the ledger's totals deserve."""
         records = totals.records
         open_ = any(records.get(state) for state in (State.PENDING, State.IN_FLIGHT))
+        if not self.engine.has_read:
+            return self.interrupted or ExitCode.STOPPED  # there may be lines that the ledger does not know of yet
         if self.interrupted is not None and (open_ or records.get(State.IN_DOUBT)):
             return self.interrupted
         if open_:

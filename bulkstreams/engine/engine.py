@@ -118,6 +118,7 @@ class Engine:
         self.lanes: dict[TenantName, Lane] = {}
         self.stopped: str | None = None
         self.todo = 0
+        self.has_read = False
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._draw = draw
@@ -152,7 +153,9 @@ class Engine:
         )  # fmt: skip
         try:
             with self._reading:
-                return await reading.run()
+                news = await reading.run()
+                self.has_read = True
+                return news
         finally:
             self._files = reading.files
         return True

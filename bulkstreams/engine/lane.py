@@ -468,6 +468,7 @@ class Lane:
             message = "no answer to any attempt; a look-up shows that the tenant does not have it"
         if state is State.PENDING:
             self._returned = True
+            self.tools.allow(-1)  # it will be claimed again
         self.tools.recorder.put(
             Settlement(
                 doubt.id,

@@ -5,7 +5,7 @@ This module must never send anything, nor keep a line longer than its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -90,7 +90,8 @@ class Reading:
 
     async def _read(self, id_: int, one: Input) -> None:
         rows: list[Row] = []
-        for lines in one.batches():
+        batches = one.batches()
+        while (lines := await _next(one, batches)) is not None:
             for line in lines:
                 found = _TOO_LONG if line.data is None else read_line(line.data, self.rules, self.unresolvable)
                 tenant = self._ids.get(found.tenant)
@@ -151,6 +152,13 @@ class Reading:
     def _tell(self, duplicate: Duplicate) -> None:
         row, (first_input, first_line) = duplicate
         self.watcher.duplicate(self.files[row.input].name, row.line, row.key, self.files[first_input].name, first_line)
+
+
+async def _next(one: Input, batches: Iterator[list[Line]]) -> list[Line] | None:
+    """Return the next batch, or None at the end; what may keep us waiting is read in a thread that can be left."""
+    if one.may_wait:
+        return await anyio.to_thread.run_sync(next, batches, None, abandon_on_cancel=True)
+    return next(batches, None)
 
 
 _TOO_LONG: Final = Invalid(

@@ -64,6 +64,18 @@ def test_a_signal_drains_and_says_how_to_resume(
     assert again.json["this_run"]["lookups"] == 0
 
 
+def test_a_signal_while_the_input_is_read_never_passes_for_success(desk: Desk, server: Server) -> None:
+    """However few lines the ledger knows by then, the exit code tells that the run did not end: 130, nothing sent."""
+    assert desk.provision(server, desk.write("in.jsonl", webhooks(2))).code == 0
+    desk.write("in.jsonl", webhooks(60_000))
+    running = desk.start_provision(server, "in.jsonl", "--concurrency", "1")
+    until(lambda: desk.ask("SELECT 1 FROM reading WHERE id = 2"))
+    running.signal(INT)
+    ended = running.wait()
+    assert ended.code == ended.json["exit_code"] == 130, ended
+    assert set(server.accepted().values()) == {1}
+
+
 def test_a_second_signal_leaves_at_once_and_a_rerun_completes(desk: Desk, serve: Callable[..., Server]) -> None:
     """A second SIGINT cuts hung attempts off; what they did is found out by the rerun."""
     server = serve(faults={"hang-after": 0.2})
