@@ -43,7 +43,7 @@ def new_session(concurrency: int) -> aiohttp.ClientSession:
     It takes no proxy or netrc from the environment, and reads replies no further than `MAX_REPLY_BYTES`.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=concurrency, limit_per_host=concurrency, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         raise_for_status=False,

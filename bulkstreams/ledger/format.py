@@ -167,7 +167,7 @@ def _create(path: Path) -> None:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         db = sqlite3.connect(draft, isolation_level=None)
         try:
-            db.execute("PRAGMA page_size = 8192")
+            db.execute("PRAGMA page_size = 4096")
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
         finally:

@@ -71,7 +71,7 @@ def read_line(data: bytes, rules: Rules, unresolvable: Callable[[Reference], str
         if not isinstance(definition, dict):
             wrong = Problem(path="stream", message=f"must be an object (got {type_name(definition)})")
             return Invalid(problems=(*envelope.problems, wrong), tenant=envelope.tenant, key=envelope.key_beside(None))
-    notes = _drop_response_only(definition)
+    notes = _drop_response_only(definition) if _may_be_shown(data) else []
     problems = _check_shape(definition)
     if b"\\" in data or b"${" in data or b"##" in data or b"@@" in data:
         problems = _check_texts(definition, problems, unresolvable)
@@ -253,6 +253,11 @@ def _wrong_with_text(value: object) -> str | None:
     if len(value) > MAX_KEY:
         return f"must be at most {MAX_KEY} characters long (got {len(value)})"
     return "must not contain control characters" if _CONTROL.search(value) else None
+
+
+def _may_be_shown(data: bytes) -> bool:
+    """Return whether a line may hold what only the API sets; most lines hold none of it, and are told at a glance."""
+    return b'"id"' in data or b'_at"' in data or b'"aws_partner' in data or b"\\" in data
 
 
 def _drop_response_only(definition: dict[str, Any]) -> list[Problem]:
