@@ -7,7 +7,7 @@ This module must never resolve a secret's reference: it keeps it, to be resolved
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ class Settings:
     max_failure_rate: float | None = None
     allow_unknown_events: bool = False
     sandbox_url: str | None = None
+    pace: Mapping[str, Any] = field(default_factory=dict)
 
     def tenant(self, name: str | None) -> Tenant | Problem:
         """Return the tenant that a line means: a name of the configuration, a domain, or the default."""
@@ -55,7 +56,7 @@ class Settings:
             return self.default or Problem(path="", message="names no tenant, and there is no default tenant")
         found = self._known(name)
         if self.sandbox_url is not None and name != SANDBOX:
-            return _sandboxed(found or self.default, name if found is None else found.name, self.sandbox_url)
+            return self._sandboxed(found, name if found is None else found.name, self.sandbox_url)
         if found is not None:
             return found
         if is_domain(bare_domain(name)):
@@ -100,21 +101,19 @@ class Settings:
 
     def with_sandbox(self, url: str) -> Settings:
         """Return the same settings with every tenant at the sandbox at `url`, the default one named `sandbox`."""
-        like = self.default or next(iter(self.tenants.values()), None)
-        default = replace(_sandboxed(like, SANDBOX, url), base_url=url)
+        default = replace(self._sandboxed(self.default, SANDBOX, url), base_url=url)
         return replace(self, default=default, sandbox_url=url)
 
-
-def _sandboxed(like: Tenant | None, name: str, url: str) -> Tenant:
-    """Return the sandbox's tenant of a name, paced like another one."""
-    pace = {} if like is None else {key: getattr(like, key) for key in PACE}
-    return Tenant(
-        name=TenantName(name),
-        base_url=f"{url}/t/{quote(name, safe='')}",
-        address=str(SANDBOX),
-        credentials=Token(SANDBOX_TOKEN),
-        **pace,
-    )
+    def _sandboxed(self, like: Tenant | None, name: str, url: str) -> Tenant:
+        """Return the sandbox's tenant of a name, paced like the tenant it stands for, or as all are."""
+        pace = self.pace if like is None else {key: getattr(like, key) for key in PACE}
+        return Tenant(
+            name=TenantName(name),
+            base_url=f"{url}/t/{quote(name, safe='')}",
+            address=str(SANDBOX),
+            credentials=Token(SANDBOX_TOKEN),
+            **pace,
+        )
 
 
 def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings:
@@ -137,6 +136,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         max_failures=sources.read("max_failures", partial(values.whole, least=1, most=10**12), None),
         max_failure_rate=sources.read("max_failure_rate", values.share, None),
         allow_unknown_events=sources.read("allow_unknown_events", values.truth, False),
+        pace=pace,
     )
 
 

@@ -303,3 +303,12 @@ def test_no_secret_is_in_a_repr_of_flags_or_settings(tmp_path: Path) -> None:
 def test_a_ledger_is_named_for_the_first_input_and_lies_in_the_current_folder(inputs: list[str], name: str) -> None:
     """The input's stem and `.ledger.db`."""
     assert default_ledger(inputs) == Path(name)
+
+
+def test_the_sandbox_keeps_the_pace_that_was_asked_for(tmp_path: Path) -> None:
+    """`--sandbox --rate 8` is paced at 8, with no tenant and no configuration anywhere."""
+    settings = load(Flags(rate="8", concurrency=3), {}, tmp_path).with_sandbox("http://127.0.0.1:1")
+    assert settings.default is not None
+    other = settings.tenant("acme")
+    assert isinstance(other, Tenant)
+    assert (settings.default.rate, settings.default.concurrency, other.rate) == (8.0, 3, 8.0)
