@@ -78,6 +78,12 @@ class LedgerWriteError(LedgerError):
     """The ledger could not be written: full disk, read-only folder, I/O error."""
 
 
+class DefectError(BulkstreamsError):
+    """Something that we did not foresee: a defect of bulkstreams."""
+
+    exit_code = ExitCode.FAILURES
+
+
 class StoppedError(BulkstreamsError):
     """A run ended early and can be resumed by the same command."""
 

@@ -6,7 +6,7 @@ It must never do what the command does not, nor hold more outcomes than its read
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,12 @@ class Job:
         self._ledger = ledger
         self._group = group
         self._trouble: BulkstreamsError | None = None
+        self._leave: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """Drain what still runs: its reader is gone."""
+        for leave in self._leave:
+            leave()
 
     async def run(
         self, *inputs: str | os.PathLike[str], limit: int | None = None, retry_failed: bool = False
@@ -53,6 +59,7 @@ class Job:
         self.report = self._trouble = None
         send, receive = anyio.create_memory_object_stream[Sequence[Outcome]](BEHIND)
         left, ended = anyio.Event(), anyio.Event()
+        self._leave = [left.set, receive.close]
         self._group.start_soon(self._execute, options, send, left, ended)
         try:
             async with receive:
@@ -147,5 +154,12 @@ async def open_job(
         if sandbox:
             server = await stack.enter_async_context(Sandbox(SandboxSettings()))
             settings = settings.with_sandbox(server.url)
-        group = await stack.enter_async_context(anyio.create_task_group())
-        yield Job(settings, None if ledger is None else Path(ledger), group)
+        try:
+            async with anyio.create_task_group() as group:
+                job = Job(settings, None if ledger is None else Path(ledger), group)
+                try:
+                    yield job
+                finally:
+                    job.close()
+        except BaseExceptionGroup as trouble:
+            raise first_cause(trouble) from None

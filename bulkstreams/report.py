@@ -18,15 +18,16 @@ _EFFORT: Final = (
 )
 
 
-def summary(figures: Mapping[str, Any], reasons: Mapping[str, str]) -> list[str]:
-    """Say how a run ended, in a few lines."""
+def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()) -> list[str]:
+    """Say how a run ended, in a few lines; `failures` are the most frequent causes."""
     records, this_run = figures["records"], figures["this_run"]
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
     effort = ", ".join(f"{this_run[name]:,} {word}" for name, word in _EFFORT)
     lines = [
-        f"{records['total']:,} records: {', '.join(parts) or 'none'}",
+        f"{records['total']:,} records: {', '.join(parts) or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
+    lines += [_failure(one) for one in failures]
     lines += [f"stopped {tenant}: {reason}" for tenant, reason in list(reasons.items())[:10]]
     if len(reasons) > 10:
         lines.append(f"… and {len(reasons) - 10} more tenants; `bulkstreams status` lists them")
@@ -74,6 +75,7 @@ def status(reader: LedgerReader) -> dict[str, Any]:
             "run_id": run.name,
             "process": run.pid,
             "ended": run.ended_at is not None,
+            "running": run.ended_at is None and reader.held(),
             "exit_code": run.exit_code,
             "stopped": dict(run.stopped),
         },
@@ -82,7 +84,7 @@ def status(reader: LedgerReader) -> dict[str, Any]:
 
 def status_lines(reader: LedgerReader) -> list[str]:
     """Tell a person what `status` holds."""
-    totals, run = reader.totals(), reader.last_run()
+    totals, run, live = reader.totals(), reader.last_run(), reader.held()
     lines = [f"{reader.path}: {totals.total:,} records"]
     for tenant, counts in reader.by_tenant().items():
         parts = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
@@ -92,10 +94,13 @@ def status_lines(reader: LedgerReader) -> list[str]:
         lines.append("what failed or is in doubt, by cause:")
         lines += [_failure(one) for one in failures]
     if run is not None:
-        ended = f"exit {run.exit_code}" if run.ended_at is not None else f"not ended (process {run.pid} on {run.host})"
+        process = f"process {run.pid} on {run.host}"
+        going = f"running ({process})" if live else f"died or was cut off ({process})"
+        ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
         lines += [f"  stopped {tenant}: {reason}" for tenant, reason in run.stopped.items()]
-    if totals.records.get(State.PENDING) or totals.records.get(State.IN_DOUBT) or totals.records.get(State.IN_FLIGHT):
+    open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
+    if not live and any(totals.records.get(state) for state in open_):
         lines.append("To resume, run the same command again.")
     return lines
 

@@ -117,3 +117,30 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
         _ = bulkstreams.nothing
     assert set(bulkstreams.__all__) >= {"open", "Job", "Outcome"}
     assert bulkstreams.Job.__name__ == "Job"
+
+
+def test_an_error_keeps_its_type_outside_of_the_job() -> None:
+    """Whoever wraps the whole job in `try` catches the error itself, not a group of one."""
+
+    async def work() -> None:
+        async with bulkstreams.open(sandbox=True) as job:
+            _ = [outcome async for outcome in job.run("nope.jsonl")]
+
+    with pytest.raises(bulkstreams.UsageError):
+        run(work)
+
+
+def test_leaving_the_job_with_a_loop_half_way_drains_it(tmp_path: Path) -> None:
+    """A loop that was broken out of, its iterator still around, does not go on behind one's back."""
+    path = write(tmp_path / "in.jsonl", [f"n{number:03}" for number in range(300)])
+
+    async def work() -> None:
+        async with bulkstreams.open(sandbox=True, concurrency=1) as job:
+            outcomes = job.run(path)
+            async for _ in outcomes:
+                break
+        assert job.report is not None
+        assert job.report.figures["records"]["created"] < 300
+        assert job.report.exit_code == 130
+
+    run(work)

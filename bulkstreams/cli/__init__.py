@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 from bulkstreams.cli.app import app, fail
-from bulkstreams.errors import BulkstreamsError, ExitCode
+from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode, StoppedError
 
 
 def main() -> None:
     """Run the command line and exit with its code. No traceback reaches a user, unless BULKSTREAMS_DEBUG asks."""
     try:
         app(prog_name="bulkstreams")
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BulkstreamsError as error:
-        sys.exit(fail(error))
-    except BrokenPipeError:
-        # The reader of our output went away; a second attempt to flush would only fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.FAILURES)
+        code = fail(error)
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
+    except OSError as error:
+        if not _output_failed():
+            raise
+        code = fail(StoppedError(f"standard output cannot be written: {error.strerror}."))
     except Exception as error:  # the last border: whatever we did not foresee
         if os.environ.get("BULKSTREAMS_DEBUG"):
             raise
-        print(  # noqa: T201
-            f"error: a defect of bulkstreams ({type(error).__name__}).\n"
-            "Please report it, with what BULKSTREAMS_DEBUG=1 prints (look it through for secrets first). "
-            "The ledger is safe: the same command resumes.",
-            file=sys.stderr,
+        code = fail(
+            DefectError(
+                f"a defect of bulkstreams ({type(error).__name__}).",
+                hint="Please report it, with what BULKSTREAMS_DEBUG=1 prints (look it through for secrets first). "
+                "The ledger is safe: the same command resumes.",
+            )
         )
-        sys.exit(ExitCode.FAILURES)
+    _leave(int(code))
+
+
+def _output_failed() -> bool:
+    """Return whether standard output takes nothing more; if so, let what is left in its buffer go nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _leave(code: int) -> None:
+    """End the process, without waiting for a thread that was left reading a pipe."""
+    if any(one is not threading.main_thread() and not one.daemon for one in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
 
@@ -62,6 +63,19 @@ class Format(StrEnum):
 
     JSONL = "jsonl"
     CSV = "csv"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        _print(f"bulkstreams {version('bulkstreams')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -293,7 +307,7 @@ def _print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
 
 
 def _tell(ended: RunReport) -> None:
-    for text in report.summary(ended.figures, ended.reasons):
+    for text in report.summary(ended.figures, ended.reasons, ended.failures):
         _say(text)
     step = report.next_step(ended.figures, ended.hints, shlex.join(["bulkstreams", *sys.argv[1:]]))
     if step:
@@ -307,7 +321,7 @@ def _results_to(target: str | None, live: Live) -> Iterator[None]:
         yield
         return
     if target == "-":
-        live.outcomes = partial(_write_rows, sys.stdout)
+        live.outcomes = partial(_write_rows, live, sys.stdout)
         yield
         return
     try:
@@ -315,13 +329,27 @@ def _results_to(target: str | None, live: Live) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
     with file:
-        live.outcomes = partial(_write_rows, file)
+        live.outcomes = partial(_write_rows, live, file)
         yield
 
 
-async def _write_rows(to: TextIO, rows: Sequence[Result]) -> None:
-    to.writelines(results_command.as_jsonl(rows))
-    to.flush()
+async def _write_rows(live: Live, to: TextIO, rows: Sequence[Result]) -> None:
+    """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
+    try:
+        to.writelines(results_command.as_jsonl(rows))
+        to.flush()
+    except OSError as error:
+        live.outcomes = None
+        _drop(to)
+        if live.engine is not None:
+            live.engine.stop(f"the results could not be written ({error.strerror})")
+
+
+def _drop(to: TextIO) -> None:
+    """Send what is still in a stream's buffer nowhere, so that closing it does not fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, to.fileno())
+    os.close(nowhere)
 
 
 def fail(error: BulkstreamsError) -> int:

@@ -143,4 +143,4 @@ class Live:
         if len(rates) != 1:
             return "own limit a tenant" if rates else ""
         rate = rates.pop()
-        return "as the server allows" if rate is None else f"{rate:g}/s allowed"
+        return "following the server's headers" if rate is None else f"{rate:g}/s allowed"

@@ -18,7 +18,7 @@ from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
 from bulkstreams.errors import ExitCode, UsageError
-from bulkstreams.ledger import Ledger, LedgerReader, Run, Totals
+from bulkstreams.ledger import Failure, Ledger, LedgerReader, Run, Totals
 from bulkstreams.model import State
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver, mask
@@ -48,7 +48,7 @@ class RunReport:
     exit_code: ExitCode
     reasons: Mapping[str, str]
     hints: Sequence[str]
-    ledger: Path
+    failures: Sequence[Failure]
 
 
 class Session:
@@ -79,6 +79,7 @@ class Session:
             if engine.stopped is None:
                 await engine.provision()
             totals = reader.totals()
+            failures = reader.failures(3)
             code = self._code(totals)
             if not totals.records.get(State.IN_FLIGHT):
                 # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
@@ -90,7 +91,7 @@ class Session:
             exit_code=code,
             reasons=engine.reasons,
             hints=[lane.stop_hint for lane in engine.lanes.values() if lane.stop_hint],
-            ledger=ledger.path,
+            failures=failures,
         )
 
     async def _tell_of_lines(self, reader: LedgerReader) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -120,18 +120,25 @@ class Judgement:
     differs: tuple[str, ...] = ()
 
 
-def judge(doubt: Doubt, found: Sequence[Stream], *, mature: bool, server_ahead_s: float) -> Judgement | None:
+def judge(
+    doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *, mature: bool, server_ahead_s: float
+) -> Judgement | None:
     """Say what became of a doubtful record, given the streams that a complete look-up found under its name.
 
-    For a record without a name, `found` are the nameless streams with its digest. `mature` says that the look-up began
+    For a record without a name, `found` are the nameless streams with its digest. `owned` are the ids that other
+    records of the ledger stand for: such a stream is no evidence for this one. `mature` says that the look-up began
     long enough after the attempt ended for absence to prove anything; where it did not and nothing was found, the
     answer is None: look again. `server_ahead_s` is the server's clock minus ours.
     """
+    if doubt.name is None:
+        # Nothing else tells such streams apart; and a 409 cannot be about a name that there is none of.
+        refused = doubt.name_taken and doubt.attempts <= 1
+        found = [] if refused else [stream for stream in found if stream.id not in owned]
     equal = [stream for stream in found if stream.digest == doubt.digest]
     if equal:
         # Of several, the newest: only one made after our intent can be ours.
         stream = max(equal, key=lambda one: one.created_at or 0.0)
-        ours = _may_be_ours(doubt, stream, server_ahead_s)
+        ours = stream.id not in owned and _may_be_ours(doubt, stream, server_ahead_s)
         return Judgement(Event.FOUND_OURS if ours else Event.FOUND_EQUAL, stream)
     if found:
         return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))

@@ -149,7 +149,7 @@ class Window:
         budget = read_budget(headers)
         self._known = True
         if budget is None:
-            self._credit = None
+            # Perhaps a gateway answered for the server; what the server said last still holds.
             return
         kept = 0 if budget.limit is None else int(budget.limit * self.reserve)
         self._credit = max(0, budget.remaining - kept - in_flight)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final, Protocol
@@ -111,6 +111,8 @@ class Lane:
         self.stopped: str | None = None
         self.stop_hint = ""
         self.in_flight = 0
+        self.under_way: set[int] = set()
+        self._fetching: set[anyio.CancelScope] = set()
         self.finished = False
         self.throttled_in_a_row = 0
         self._budget = window
@@ -135,11 +137,14 @@ class Lane:
 
         `in_doubt`: the ledger holds doubts of earlier runs. Raises InputChangedError and the ledger's errors.
         """
-        async with anyio.create_task_group() as self._group:
-            if in_doubt:
-                self.reconciler.resume()
-            await self._feed()
-        self._release()
+        try:
+            async with anyio.create_task_group() as self._group:
+                if in_doubt:
+                    self.reconciler.resume()
+                await self._feed()
+        finally:
+            # Cut off or not: what is still here was never sent.
+            self._release()
         self.finished = True
 
     def stop(self, reason: str, hint: str = "") -> None:
@@ -149,6 +154,8 @@ class Lane:
             self.limiter.close()
             self._stopping.set()
             self._changed.set()
+            for scope in self._fetching:
+                scope.cancel()
 
     async def sleep(self, seconds: float) -> bool:
         """Wait, but no longer than until the lane is stopped; return whether it goes on."""
@@ -248,11 +255,9 @@ class Lane:
             return None
 
     async def _send(self, claim: Claim, body: bytes) -> None:
-        try:
-            token = self.credential.current() or await self.credential.token()
-        except CredentialsError as error:
+        token = self.credential.current() or await self.token()
+        if token is None:
             self._ready.appendleft(claim)
-            self.stop(error.message, error.hint)
             return
         if not self.limiter.passes(self.in_flight) and not await self.limiter.acquire(lambda: self.in_flight):
             self._ready.appendleft(claim)
@@ -264,11 +269,13 @@ class Lane:
             tally.retries += 1
         sent_at = self.tools.clock.wall()
         self.in_flight += 1
+        self.under_way.add(claim.id)
         try:
             answer = await self.client.create(body, token)
         finally:
             self.in_flight -= 1
-        if claim.first_sent_at is None:
+            self.under_way.discard(claim.id)
+        if claim.first_sent_at is None and (isinstance(answer, Reply) or answer.sent):
             claim = claim._replace(first_sent_at=sent_at)
         remote_id = created_id(answer.body) if isinstance(answer, Reply) and answer.status == 201 else None
         if remote_id is not None and isinstance(answer, Reply):
@@ -328,11 +335,23 @@ class Lane:
 
     async def reauthorize(self, token: str) -> bool:
         """Get another token than the one that was refused; stop the lane where there is none."""
-        try:
-            await self.credential.refresh(token)
-        except CredentialsError as error:
-            self.stop(error.message, error.hint)
+        await self._fetched(lambda: self.credential.refresh(token))
         return self.stopped is None
+
+    async def token(self) -> str | None:
+        """Fetch a token; None where none is to be had and the lane stops, or the lane was stopped meanwhile."""
+        return await self._fetched(self.credential.token)
+
+    async def _fetched(self, fetch: Callable[[], Awaitable[str]]) -> str | None:
+        with anyio.CancelScope() as scope:
+            self._fetching.add(scope)
+            try:
+                return await fetch()
+            except CredentialsError as error:
+                self.stop(error.message, error.hint)
+            finally:
+                self._fetching.discard(scope)
+        return None
 
     def forbidden(self, answer: Reply | Failure, message: str) -> None:
         """Stop the lane: no record of this tenant can succeed."""

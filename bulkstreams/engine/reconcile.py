@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from bulkstreams.core.matching import Judgement, Stream, judge
 from bulkstreams.core.retry import backoff, used_up
-from bulkstreams.errors import CredentialsError
 from bulkstreams.model import Doubt, Event, Failure, Reply
 from bulkstreams.schema import Page, read_error, read_page
 
@@ -27,12 +26,16 @@ LOOKUP_RETRIES: Final = 5
 """Failures in a row of the same page after which a look-up is given up; the doubts stay in the ledger."""
 
 
+RETRY_HINT: Final = "Run the same command again when the tenant answers: it looks them up first."
+
+
 class Reconciler:
     """The doubts of one lane, and the task that clears them while the lane's other records go on."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._doubts: dict[int, Doubt] = {}
+        self._settles_at: dict[int, float] = {}
         self._inherited: set[int] = set()
         self._more_in_ledger = False
         self._runs = False
@@ -55,8 +58,17 @@ class Reconciler:
 
     def add(self, doubt: Doubt) -> None:
         """Take a doubt to be cleared."""
-        self._doubts[doubt.id] = doubt
+        self._take(doubt)
         self._start()
+
+    def _take(self, doubt: Doubt) -> None:
+        """Note a doubt, and from when on absence proves something: by a clock that nobody sets, so counted from now.
+
+        A 409 is an answer to that very attempt; every other doubt has to settle first.
+        """
+        wait = 0.0 if doubt.name_taken else self._lane.settings.settle_s
+        self._doubts[doubt.id] = doubt
+        self._settles_at[doubt.id] = self._lane.tools.clock.monotonic() + wait
 
     def resume(self) -> None:
         """Begin with the doubts that the ledger holds from earlier runs."""
@@ -84,48 +96,51 @@ class Reconciler:
         if self._more_in_ledger and len(self._doubts) < MOST_DOUBTS // 2:
             await self._lane.tools.recorder.flush()  # or those that were just cleared would be found again
             found = await self._lane.tools.ledger.doubts(self._lane.tenant, MOST_DOUBTS)
-            now = self._lane.tools.clock.wall()
-            fresh = {
-                # No loss lies in the future; one that seems to, since our clock was set back, would never mature.
-                doubt.id: doubt._replace(lost_at=min(doubt.lost_at, now))
-                for doubt in found
-                if doubt.id not in self._doubts
-            }
+            fresh = {doubt.id: doubt for doubt in found if doubt.id not in self._doubts}
             self._more_in_ledger = len(found) == MOST_DOUBTS and bool(fresh)
-            self._doubts.update(fresh)
             self._inherited.update(fresh)
+            for doubt in fresh.values():
+                self._take(doubt)
         return bool(self._doubts)
 
     async def _wait_until_mature(self) -> bool:
-        """Wait until a look-up can clear at least one doubt: at once after a 409, else a settle time after the loss."""
-        now = self._lane.tools.clock.wall()
-        wait = min(self._matures_in(doubt, now) for doubt in self._doubts.values())
+        """Wait until a look-up can clear at least one doubt."""
+        wait = min(self._settles_at[id_] for id_ in self._doubts) - self._lane.tools.clock.monotonic()
         return wait <= 0 or await self._lane.sleep(wait)
-
-    def _matures_in(self, doubt: Doubt, now: float) -> float:
-        """Return the seconds until absence proves something; never more than a settle time, whatever the clocks did."""
-        if doubt.name_taken:
-            return 0.0
-        settle = self._lane.settings.settle_s
-        return min(settle, doubt.lost_at + settle - now)
 
     async def _clear(self) -> bool:
         """Look all present doubts up with one listing and settle those it decides; return whether to go on."""
         lane = self._lane
-        began = lane.tools.clock.wall()
+        began = lane.tools.clock.monotonic()
         batch = dict(self._doubts)
-        mature = {id_ for id_, doubt in batch.items() if self._matures_in(doubt, began) <= 0}
+        mature = {id_ for id_ in batch if self._settles_at[id_] <= began}
         found = await self._list(batch.values())
         if found is None:
             return False
+        owned = await self._owned(stream for streams in found.values() for stream in streams)
         for id_, doubt in batch.items():
             streams = found.get(_mark(doubt), [])
-            judgement = judge(doubt, streams, mature=id_ in mature, server_ahead_s=self._server_ahead_s)
-            if judgement is not None:
-                del self._doubts[id_]
-                self._settle(doubt, judgement)
+            judgement = judge(doubt, streams, owned, mature=id_ in mature, server_ahead_s=self._server_ahead_s)
+            if judgement is None:
+                continue
+            if judgement.stream is not None and judgement.event is Event.FOUND_OURS:
+                owned.add(judgement.stream.id)  # a stream proves one record at most
+            del self._doubts[id_], self._settles_at[id_]
+            self._settle(doubt, judgement)
         lane.wake()
         return lane.stopped is None
+
+    async def _owned(self, streams: Iterable[Stream]) -> set[str]:
+        """Return the ids that other records already stand for, those of creates that were just under way included."""
+        ids = [stream.id for stream in streams]
+        if not ids:
+            return set()
+        lane = self._lane
+        under_way = set(lane.under_way)
+        while under_way & lane.under_way and await lane.sleep(0.02):
+            pass  # an answer on its way may name one of these streams
+        await lane.tools.recorder.flush()
+        return await lane.tools.ledger.owned(ids)
 
     def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
         inherited = doubt.id in self._inherited
@@ -142,6 +157,8 @@ class Reconciler:
                 "Delete streams at the tenant or have its quota raised; then run the same command again: it resumes.",
             )
             return
+        if inherited and judgement.event is Event.ABSENT:
+            doubt = doubt._replace(attempts=0)  # an earlier run's attempts are not this run's
         message = None
         if judgement.event is Event.FOUND_DIFFERENT and judgement.stream is not None:
             parts = ", ".join(judgement.differs)
@@ -161,8 +178,13 @@ class Reconciler:
                 mark = stream.digest if stream.name is None else stream.name
                 if mark in wanted:
                     wanted[mark].append(stream)
-            if page.next is None or page.next in seen:
+            if page.next is None:
                 return wanted
+            if page.next in seen:
+                # A list that goes in circles was not seen whole, and what was not seen proves no absence.
+                lane = self._lane
+                lane.stop(f"{lane.tenant} lists its streams in circles: records stay in doubt", RETRY_HINT)
+                return None
             cursor = page.next
             seen.add(cursor)
 
@@ -171,12 +193,8 @@ class Reconciler:
         lane = self._lane
         failures = 0
         while lane.stopped is None:
-            try:
-                token = lane.credential.current() or await lane.credential.token()
-            except CredentialsError as error:
-                lane.stop(error.message, error.hint)
-                return None
-            if not await lane.limiter.acquire(lambda: lane.in_flight):
+            token = lane.credential.current() or await lane.token()
+            if token is None or not await lane.limiter.acquire(lambda: lane.in_flight):
                 return None
             lane.tools.recorder.tally.lookups += 1
             lane.in_flight += 1
@@ -193,7 +211,7 @@ class Reconciler:
             if used_up(failures, LOOKUP_RETRIES):
                 lane.stop(
                     f"{lane.tenant} could not be looked up ({_cause(answer)}): records stay in doubt",
-                    "Run the same command again when the tenant answers: it looks them up first.",
+                    RETRY_HINT,
                 )
                 return None
             await lane.sleep(backoff(failures, lane.tools.draw()))

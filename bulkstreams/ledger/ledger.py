@@ -226,10 +226,17 @@ class Ledger:
         """Write what became of records, and what it took, durably."""
 
         def operation(db: sqlite3.Connection) -> None:
-            statements.settle(db, settlements)
+            statements.settle(db, settlements, self.run_id)
             statements.add_to_run(db, self.run_id, tally)
 
         await self._writer.do(operation)
+
+    async def owned(self, ids: Sequence[str]) -> set[str]:
+        """Return those of these stream ids that a record stands for."""
+        text = orjson.dumps(list(ids)).decode()
+        sql = "SELECT remote_id FROM record WHERE remote_id IN (SELECT value FROM json_each(?))"
+        rows = await self._writer.do(lambda db: db.execute(sql, (text,)).fetchall())
+        return {id_ for (id_,) in rows}
 
     async def doubts(self, tenant: TenantName, count: int) -> list[Doubt]:
         """Return up to `count` records of the tenant that an earlier run left in doubt."""

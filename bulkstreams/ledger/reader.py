@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
+from filelock import FileLock, Timeout
 
 from bulkstreams.errors import LedgerFormatError
 from bulkstreams.ledger import format as ledger_format
@@ -130,6 +131,19 @@ class LedgerReader:
             return None
         stopped = rows[0][-1]
         return Run._make((*rows[0][:-1], orjson.loads(stopped) if stopped else {}))
+
+    def held(self) -> bool:
+        """Return whether a live process writes this ledger."""
+        lock = Path(f"{self.path.resolve()}.lock")
+        if not lock.exists():
+            return False
+        try:
+            with FileLock(lock, timeout=0, mode=0o600):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
 
     def totals(self) -> Totals:
         """Count the records of the newest reading."""

@@ -199,7 +199,7 @@ def _settle_sql(rows: int) -> str:
             state = v.state, attempts = v.attempts, remote_id = coalesce(v.remote_id, record.remote_id),
             http_status = v.http_status, error_code = v.error_code, message = v.message,
             first_sent_at = coalesce(record.first_sent_at, v.first_sent_at), settled_at = v.settled_at,
-            latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor,
+            run = ?, latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor,
             anchor_digest = CASE WHEN record.state = 'in_doubt' AND v.state <> 'pending' THEN record.anchor_digest END
           FROM v WHERE record.id = v.id"""  # noqa: S608
 
@@ -208,14 +208,14 @@ _CHUNKS: Final = (1024, 256, 64, 16, 4, 1)
 """Sizes of statement that are kept compiled; a batch is cut into these."""
 
 
-def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
-    """Write what became of records; of several that are about one record, the last counts."""
+def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], run: int) -> None:
+    """Write what became of records in a run; of several that are about one record, the last counts."""
     settlements = list({one.id: one for one in settlements}.values())
     start = 0
     for size in _CHUNKS:
         while len(settlements) - start >= size:
             part = settlements[start : start + size]
-            db.execute(_settle_sql(size), [value for one in part for value in one])
+            db.execute(_settle_sql(size), [*(value for one in part for value in one), run])
             start += size
 
 

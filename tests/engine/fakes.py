@@ -125,6 +125,11 @@ class FakeLedger:
         await self._commit()
         return [doubt for doubt in self.left_over if self.state[doubt.id] is State.IN_DOUBT][:count]
 
+    async def owned(self, ids: Sequence[str]) -> set[str]:
+        """Return the ids that records stand for."""
+        await self._commit()
+        return {one.remote_id for one in self.settlements.values() if one.remote_id is not None} & set(ids)
+
     def leave_in_doubt(self, id_: int, *, sent_at: float, attempts: int = 1, name_taken: bool = False) -> None:
         """Put a record in doubt, as a process that died left it."""
         claim = self._claim(TENANT, id_)

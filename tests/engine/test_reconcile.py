@@ -143,12 +143,14 @@ def test_a_forbidden_look_up_stops_the_lane_with_the_doubts_kept(status: int) ->
 
 
 def test_a_cursor_that_comes_twice_ends_the_listing() -> None:
-    """A server that pages in circles cannot hold a look-up for ever."""
-    client = ScriptedClient(lambda name, n: After(LOST))
+    """A list that goes in circles was not seen whole: it proves no absence, and cannot hold a look-up for ever."""
+    client = ScriptedClient(lambda name, n: LOST)
     client.page_script = lambda n: client.reply(200, {"eventStreams": client.streams, "next": "again"})
     rig = Rig(webhooks(2), client)
-    rig.run()
-    assert rig.ledger.counts() == {"created": 2}
+    lane = rig.run()
+    assert "circles" in str(lane.stopped)
+    assert rig.ledger.counts() == {"in_doubt": 2}
+    assert len(client.creates) == 2
     assert len(client.pages) <= 4
 
 
@@ -226,3 +228,13 @@ def test_a_quota_that_is_still_full_stops_the_lane_again() -> None:
     lane = rig.run(in_doubt=True)
     assert "quota" in str(lane.stopped)
     assert set(rig.ledger.counts()) <= {"pending", "in_doubt"}
+
+
+def test_one_stream_proves_one_record_at_most() -> None:
+    """Two nameless records with one definition, of which one create was lost for good, end as two streams."""
+    client = ScriptedClient(lambda name, n: LOST if n == 1 else "ok")
+    rig = Rig([webhook(None, "https://e.com/a")] * 2, client)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 2}
+    assert len(client.streams) == 2
+    assert len({one.remote_id for one in rig.ledger.settlements.values()}) == 2
