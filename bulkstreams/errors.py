@@ -78,6 +78,12 @@ class LedgerWriteError(LedgerError):
     """The ledger could not be written: full disk, read-only folder, I/O error."""
 
 
+class OutputError(BulkstreamsError):
+    """Standard output takes nothing more."""
+
+    exit_code = ExitCode.FAILURES
+
+
 class DefectError(BulkstreamsError):
     """Something that we did not foresee: a defect of bulkstreams."""
 

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from bulkstreams.cli.app import app, fail
-from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode, StoppedError
+from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 
 
 def main() -> None:
@@ -21,10 +21,6 @@ def main() -> None:
         code = fail(error)
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
-    except OSError as error:
-        if not _output_failed():
-            raise
-        code = fail(StoppedError(f"standard output cannot be written: {error.strerror}."))
     except Exception as error:  # the last border: whatever we did not foresee
         if os.environ.get("BULKSTREAMS_DEBUG"):
             raise
@@ -36,16 +32,6 @@ def main() -> None:
             )
         )
     _leave(int(code))
-
-
-def _output_failed() -> bool:
-    """Return whether standard output takes nothing more; if so, let what is left in its buffer go nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _leave(code: int) -> None:

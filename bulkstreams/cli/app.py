@@ -26,7 +26,7 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError, first_cause
+from bulkstreams.errors import BulkstreamsError, ExitCode, OutputError, UsageError, first_cause
 from bulkstreams.ledger import LedgerReader, Result
 from bulkstreams.model import State
 from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
@@ -212,14 +212,15 @@ def results(
     states = _states(state)
     with LedgerReader(ledger) as reader:
         if as_input:
-            for line in results_command.as_input(reader, states, ledger.absolute().parent):
+            lines: Iterator[bytes] = results_command.as_input(reader, states, ledger.absolute().parent)
+        else:
+            write = results_command.as_csv if form is Format.CSV else results_command.as_jsonl
+            lines = (text.encode() for text in write(reader.results(states)))
+        for line in lines:
+            with _output():
                 sys.stdout.buffer.write(line)
+        with _output():
             sys.stdout.buffer.flush()
-            return
-        rows = reader.results(states)
-        for text in results_command.as_csv(rows) if form is Format.CSV else results_command.as_jsonl(rows):
-            sys.stdout.write(text)
-        sys.stdout.flush()
 
 
 def _states(text: str | None) -> list[State]:
@@ -290,7 +291,23 @@ def _say(text: str) -> None:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    with _output():
+        print(text, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """Write to standard output; where it takes nothing more, raise OutputError, or leave quietly if a reader did."""
+    try:
+        yield
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        raise typer.Exit(ExitCode.FAILURES) from None
+    except OSError as error:
+        _drop(sys.stdout)
+        raise OutputError(
+            f"standard output cannot be written: {error.strerror}.", hint="Make room, or write somewhere else."
+        ) from None
 
 
 def _print_json(value: Any) -> None:

@@ -307,3 +307,27 @@ def test_absent_is_said_only_of_an_empty_finding(
     streams = [stream(f"est_{i}", mark, at) for i, (mark, at) in enumerate(found)]
     judgement = verdict(doubt(name_taken=taken, attempts=attempts), *streams, mature=mature, ahead=ahead)
     assert (judgement is None or judgement.event is Event.ABSENT) == (not streams)
+
+
+def test_a_password_in_an_endpoint_never_counts() -> None:
+    """Who the endpoint is called as may be a secret: it is no part of the digest, not even hashed."""
+    one = {"destination": {"type": "webhook", "configuration": {"webhook_endpoint": "https://me:secret@e.com/x@y"}}}
+    other = {"destination": {"type": "webhook", "configuration": {"webhook_endpoint": "https://e.com/x@y"}}}
+    assert digest(one) == digest(other)
+
+
+def test_a_nameless_doubt_takes_no_stream_that_another_record_stands_for() -> None:
+    """A stream proves one record at most; and a 409 to a nameless create can only be about the quota."""
+    definition = {"destination": {"type": "action", "configuration": {"action_id": "a"}}}
+    mark = digest(definition)
+    doubt = Doubt(1, TenantName("t"), Key("k"), None, 1, 1, mark, mark, 1, 100.0, 100.0, 100.0)
+    found = [Stream("est_1", None, mark, 101.0)]
+    ours = judge(doubt, found, mature=True, server_ahead_s=0.0)
+    assert ours is not None
+    assert ours.event is Event.FOUND_OURS
+    owned = judge(doubt, found, {"est_1"}, mature=True, server_ahead_s=0.0)
+    assert owned is not None
+    assert owned.event is Event.ABSENT
+    quota = judge(doubt._replace(name_taken=True), found, mature=False, server_ahead_s=0.0)
+    assert quota is not None
+    assert quota.event is Event.ABSENT
