@@ -238,3 +238,13 @@ def test_one_stream_proves_one_record_at_most() -> None:
     assert rig.ledger.counts() == {"created": 2}
     assert len(client.streams) == 2
     assert len({one.remote_id for one in rig.ledger.settlements.values()}) == 2
+
+
+def test_attempts_of_a_run_that_died_are_not_this_runs() -> None:
+    """A record that a dead process may have sent, and that is absent, is sent, however few retries there are."""
+    client = ScriptedClient()
+    rig = Rig(webhooks(1), client, retries=0)
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 1, attempts=3)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1}
+    assert len(client.creates) == 1
