@@ -38,7 +38,7 @@ NOT_SENT: Final = (
 
 
 def new_session(concurrency: int) -> aiohttp.ClientSession:
-    """Make the session of one tenant host: a pool of `concurrency` connections, TLS verified, no cookies.
+    """Make the session of one tenant, so of one host: a pool of `concurrency` connections, TLS verified, no cookies.
 
     It takes no proxy or netrc from the environment, and reads replies no further than `MAX_REPLY_BYTES`.
     """
