@@ -45,7 +45,7 @@ def new_session(concurrency: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"},
         raise_for_status=False,
     )
 
@@ -114,7 +114,7 @@ class Client:
     async def _send(self, method: str, url: URL, token: str, body: bytes | None) -> Reply | Failure:
         if token != self._token:
             self._token = token
-            self._headers = CIMultiDict({"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            self._headers = CIMultiDict({"Authorization": f"Bearer {token}"})
         began = perf_counter()
         response: aiohttp.ClientResponse | None = None
         task = cast("asyncio.Task[object]", asyncio.current_task())

@@ -315,9 +315,9 @@ class Lane:
 
     def heard(self, reply: Reply, *, throttled: bool) -> None:
         """Take from a reply what it says of the tenant's budget; after a 429 the whole lane pauses."""
-        now = self.tools.clock.monotonic()
         self._unreachable = 0
         if throttled:
+            now = self.tools.clock.monotonic()
             # One pause for all that were refused together: those already under way when it began say nothing new.
             self.tools.recorder.tally.throttled += 1
             if self.limiter.resume_at <= now:
@@ -330,7 +330,7 @@ class Lane:
             if reply.status < 400:
                 self.throttled_in_a_row = 0
             if self._budget is not None:
-                self._budget.replied(reply.headers, self.in_flight, now)
+                self._budget.replied(reply.headers, self.in_flight, self.tools.clock.monotonic())
         self.limiter.changed()
 
     async def reauthorize(self, token: str) -> bool:
