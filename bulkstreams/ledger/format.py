@@ -118,6 +118,9 @@ def ensure(path: Path) -> None:
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the ledger at `path`, or raise LedgerFormatError where it is damaged, foreign or newer than we are."""
     mode = "ro" if read_only else "rw"
+    if read_only and not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        # SQLite wants to make its helper files beside a ledger even to read it; where nobody writes, it need not.
+        mode = "ro&immutable=1"
     try:
         db = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode={mode}",
