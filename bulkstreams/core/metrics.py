@@ -16,8 +16,6 @@ class Tally:
     retries: int = 0
     throttled: int = 0
     lookups: int = 0
-    created: int = 0
-    recovered: int = 0
 
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
@@ -25,8 +23,6 @@ class Tally:
         self.retries += other.retries
         self.throttled += other.throttled
         self.lookups += other.lookups
-        self.created += other.created
-        self.recovered += other.recovered
 
     def taken(self) -> Tally:
         """Return what was counted so far and begin anew."""
@@ -35,8 +31,6 @@ class Tally:
             retries=self.retries,
             throttled=self.throttled,
             lookups=self.lookups,
-            created=self.created,
-            recovered=self.recovered,
         )
-        self.requests = self.retries = self.throttled = self.lookups = self.created = self.recovered = 0
+        self.requests = self.retries = self.throttled = self.lookups = 0
         return copy
