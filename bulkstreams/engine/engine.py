@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -136,11 +137,6 @@ class Engine:
         """Return the tenants whose lanes were stopped, and why."""
         return {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
 
-    @property
-    def limit_reached(self) -> bool:
-        """Return whether the run took as many records as it was allowed."""
-        return self._left == 0
-
     async def read(self) -> bool:
         """Bring the ledger up to date with the inputs; return False where they had not changed.
 
@@ -206,11 +202,8 @@ class Engine:
                     self.lanes[tenant] = lane
                     if self.stopped is not None:
                         lane.stop(self.stopped)
-                    lanes.start_soon(self._run_lane, lane, in_doubt > 0)
+                    lanes.start_soon(partial(lane.run, in_doubt=in_doubt > 0))
             group.cancel_scope.cancel()
-
-    async def _run_lane(self, lane: Lane, in_doubt: bool) -> None:
-        await lane.run(in_doubt=in_doubt)
 
     async def _open_lane(self, tenant: TenantName, sessions: AsyncExitStack) -> Lane:
         job = self.job
