@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Coroutine
+from http.cookies import BaseCookie, SimpleCookie
 from time import perf_counter
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from bulkstreams.model import Failure, Reply
@@ -37,6 +38,16 @@ NOT_SENT: Final = (
 """Failures that aiohttp raises before a connection exists, so before any byte of the request can be written."""
 
 
+_NONE: Final[BaseCookie[str]] = SimpleCookie()
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Keeps none and sends none; the jar that it extends makes an empty set of cookies anew for each request."""
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        return _NONE
+
+
 def new_session(concurrency: int) -> aiohttp.ClientSession:
     """Make the session of one tenant, so of one host: a pool of `concurrency` connections, TLS verified, no cookies.
 
@@ -44,7 +55,7 @@ def new_session(concurrency: int) -> aiohttp.ClientSession:
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=60),
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=_NoCookies(),
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"},
         raise_for_status=False,
     )
@@ -89,7 +100,10 @@ class Watch:
 
 
 class Client:
-    """The Management API of one tenant at `base_url` (`scheme://host[:port][/prefix]`), through `session`."""
+    """The Management API of one tenant at `base_url` (`scheme://host[:port][/prefix]`), through `session`.
+
+    The session is the client's own: the token is one of the headers that it sends with every request.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, timeout_s: float) -> None:
         self._session = session
@@ -100,11 +114,10 @@ class Client:
         self._timeout_s = timeout_s
         self._watch = Watch(timeout_s)
         self._token = ""
-        self._headers: CIMultiDict[str] = CIMultiDict()
 
-    async def create(self, body: bytes, token: str) -> Reply | Failure:
+    def create(self, body: bytes, token: str) -> Coroutine[Any, Any, Reply | Failure]:
         """POST one event stream; `body` is its JSON."""
-        return await self._send("POST", self._streams, token, body)
+        return self._send("POST", self._streams, token, body)
 
     async def page(self, cursor: str | None, token: str) -> Reply | Failure:
         """GET one page of the tenant's streams, from `cursor` (the `next` of the page before) on."""
@@ -114,14 +127,14 @@ class Client:
     async def _send(self, method: str, url: URL, token: str, body: bytes | None) -> Reply | Failure:
         if token != self._token:
             self._token = token
-            self._headers = CIMultiDict({"Authorization": f"Bearer {token}"})
+            self._session.headers["Authorization"] = f"Bearer {token}"
         began = perf_counter()
         response: aiohttp.ClientResponse | None = None
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._watch.begin(task, began)
         try:
             response = await self._session.request(
-                method, url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
+                method, url, data=body, allow_redirects=False, timeout=self._timeout
             )
             content = response.content
             # A short answer is there with its headers, as a rule: then there is nothing to wait for.

@@ -72,7 +72,7 @@ class Connector(Protocol):
         """Return how to treat a tenant."""
 
     def credential(self, tenant: TenantName, session: object) -> Credential:
-        """Return where its tokens come from; `session` is the tenant's own HTTP session."""
+        """Return where its tokens come from; `session` is an HTTP session for its token requests alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,11 +209,12 @@ class Engine:
         job = self.job
         plan = job.connector.plan(tenant)
         session = await sessions.enter_async_context(new_session(plan.concurrency))
+        for_tokens = await sessions.enter_async_context(new_session(1))  # a token request carries no token
         window = Window(reserve=plan.reserve) if plan.obey_budget else None
         return Lane(
             tenant,
             Client(session, plan.base_url, job.timeout_s),
-            job.connector.credential(tenant, session),
+            job.connector.credential(tenant, for_tokens),
             Limiter(plan.ceiling, window, self._clock.monotonic),
             window,
             LaneSettings(concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s),
