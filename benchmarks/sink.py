@@ -1,6 +1,7 @@
 """A server that accepts every create at once: `python -m benchmarks.sink` prints its port and serves until killed.
 
-It is no HTTP server worth the name: it answers each request with one fixed 201, so that what is measured is the client.
+It is no HTTP server worth the name: it answers each create with one fixed 201 and has no streams to list, so that what
+is measured is the client.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ BODY: Final = (
     b'{"type":"webhook","configuration":{"webhook_endpoint":"https://hooks.example.com/","webhook_authorization":'
     b'{"method":"bearer"}}}}'
 )
-ANSWER: Final = (
-    b"HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\n"
-    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-ratelimit-limit: 1000000\r\nx-ratelimit-remaining: 999999\r\n"
-    b"x-ratelimit-reset: 1767225601\r\nContent-Length: " + str(len(BODY)).encode() + b"\r\n\r\n" + BODY
-)
+
+
+def _answer(status: bytes, body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json; charset=utf-8\r\n"
+        b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-ratelimit-limit: 1000000\r\nx-ratelimit-remaining: 999999\r\n"
+        b"x-ratelimit-reset: 1767225601\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+    )
+
+
+ANSWER: Final = _answer(b"201 Created", BODY)
+NO_STREAMS: Final = _answer(b"200 OK", b'{"eventStreams":[]}')
 
 
 class Sink(asyncio.Protocol):
@@ -33,7 +41,7 @@ class Sink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer every request that is whole."""
         self._rest += data
-        answers = 0
+        answers: list[bytes] = []
         while (end := self._rest.find(b"\r\n\r\n")) >= 0:
             head = self._rest[:end].lower()
             at = head.find(b"content-length:")
@@ -41,9 +49,9 @@ class Sink(asyncio.Protocol):
             if len(self._rest) < end + 4 + length:
                 break
             self._rest = self._rest[end + 4 + length :]
-            answers += 1
+            answers.append(NO_STREAMS if head.startswith(b"get ") else ANSWER)
         if answers:
-            self._transport.write(ANSWER * answers)
+            self._transport.write(b"".join(answers))
 
 
 async def main() -> None:

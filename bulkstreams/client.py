@@ -133,9 +133,7 @@ class Client:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._watch.begin(task, began)
         try:
-            response = await self._session.request(
-                method, url, data=body, allow_redirects=False, timeout=self._timeout
-            )
+            response = await self._session.request(method, url, data=body, allow_redirects=False, timeout=self._timeout)
             content = response.content
             # A short answer is there with its headers, as a rule: then there is nothing to wait for.
             data = content.read_nowait() if content.is_eof() else await _read(response)

@@ -46,7 +46,11 @@ class Job:
             leave()
 
     async def run(
-        self, *inputs: str | os.PathLike[str], limit: int | None = None, retry_failed: bool = False
+        self,
+        *inputs: str | os.PathLike[str],
+        limit: int | None = None,
+        retry_failed: bool = False,
+        preflight: bool = True,
     ) -> AsyncIterator[Outcome]:
         """Yield the outcome of each record once it is durable; lines that cannot be sent come first.
 
@@ -55,7 +59,9 @@ class Job:
         """
         names = [os.fspath(one) for one in inputs]
         check_inputs(names)
-        options = RunOptions(inputs=names, ledger=self._ledger, limit=limit, retry_failed=retry_failed)
+        options = RunOptions(
+            inputs=names, ledger=self._ledger, limit=limit, retry_failed=retry_failed, preflight=preflight
+        )
         self.report = self._trouble = None
         send, receive = anyio.create_memory_object_stream[Sequence[Outcome]](BEHIND)
         left, ended = anyio.Event(), anyio.Event()

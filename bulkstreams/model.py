@@ -142,7 +142,11 @@ class Failure(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A record that is ours to send: its intent is durable. It points into an input and holds none of it."""
+    """A record that is ours to send: its intent is durable. It points into an input and holds none of it.
+
+    `intent_at` and `ours_since` are epoch seconds on the server's clock (see `Doubt`), `first_sent_at` on ours.
+    `ours_since` is what earlier attempts left: None where none of them can have been applied.
+    """
 
     id: int
     tenant: TenantName
@@ -155,28 +159,26 @@ class Claim(NamedTuple):
     digest: bytes
     attempts: int
     first_sent_at: float | None
+    intent_at: float = 0.0
+    ours_since: float | None = None
 
 
 class Doubt(NamedTuple):
-    """A record that may have been created: what a look-up needs to judge it, and what is to be done if it is absent.
+    """A record that a look-up is to judge: what it needs for that, and what is to be done if the stream is absent.
 
-    `digest` is of the definition that was sent, `current` of the line as it is now; `intent_at` and `lost_at` are
-    epoch seconds on our clock. `name_taken`: the last answer was a 409, so this very attempt was not applied.
+    `digest` is of the definition that was sent, `current` of the line as it is now. `ours_since`: a stream that was
+    made since then, in epoch seconds on the server's clock, may be the work of one of our attempts; None where no
+    attempt can have been applied. `name_taken`: the last answer was a 409, so that very attempt was not applied.
     `invalid`: what is wrong with the line as it is now, if it cannot be used any more.
     """
 
     id: int
-    tenant: TenantName
-    key: Key
     name: str | None
-    input: int
-    line: int
     digest: bytes
     current: bytes
     attempts: int
-    first_sent_at: float | None
-    intent_at: float
-    lost_at: float
+    first_sent_at: float | None = None
+    ours_since: float | None = None
     name_taken: bool = False
     invalid: str | None = None
 
@@ -185,6 +187,7 @@ class Settlement(NamedTuple):
     """What the ledger is to remember of a record from now on; reported only once it is durable.
 
     `state` and `anchor` are the values of states, plain strings: SQLite takes those without asking what they mean.
+    `ours_since` is what the attempts so far leave for a look-up to judge by (see `Doubt`).
     """
 
     id: int
@@ -199,3 +202,4 @@ class Settlement(NamedTuple):
     latency_ms: float | None = None
     recovered: bool = False
     anchor: str | None = None
+    ours_since: float | None = None

@@ -109,6 +109,9 @@ def run(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing, write nothing.")] = False,
     allow_unknown_events: Unknown = None,
+    no_preflight: Annotated[
+        bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
+    ] = False,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
     results: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
@@ -130,7 +133,9 @@ def run(
         raise UsageError("--sandbox brings its own tenant.", hint="Leave out --base-url, --tenant and --token-file.")
     # The sandbox needs no account, so an account's variables are none of its business.
     settings = load(flags, {} if sandbox else os.environ, Path.cwd())
-    options = RunOptions(inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed)
+    options = RunOptions(
+        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
+    )
     live = Live(_say)
     if dry_run:
         figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))

@@ -131,6 +131,8 @@ class Live:
                 texts.append(f"{name}: stopping: {lane.stopped}")
             elif lane.limiter.resume_at > now:
                 texts.append(f"{name}: paused for {lane.limiter.resume_at - now:.1f} s more ({lane.limiter.reason})")
+            elif lane.surveying:
+                texts.append(f"{name}: looking up what is there already")
             elif lane.reconciler.busy and not lane.in_flight:
                 texts.append(f"{name}: looking up {lane.reconciler.count} records in doubt")
         return texts

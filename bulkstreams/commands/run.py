@@ -38,6 +38,7 @@ class RunOptions:
     ledger: Path | None = None
     limit: int | None = None
     retry_failed: bool = False
+    preflight: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,7 @@ async def open_session(
             retries=settings.retries,
             timeout_s=settings.timeout_s,
             retry_failed=options.retry_failed,
+            preflight=options.preflight,
         )
         yield Session(ledger, Engine(ledger, job), live)
 

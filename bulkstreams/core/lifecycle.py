@@ -1,8 +1,9 @@
 """The life of a record as one table: (state, event) → state. What the table does not hold cannot happen.
 
 Two rules shape it. Doubt is sticky: `in_doubt` is left only by what a look-up of the tenant found, never by an attempt,
-so no attempt may begin in it (`intent` starts from `pending` alone). And what this ledger created stays its own: a
-changed line moves a created record to `conflict`, and back again when the line is as it was.
+so no attempt may begin in it: `intent` starts from `pending` alone, and a resend while in doubt cannot be written. And
+what this ledger created stays its own: a changed line moves a created record to `conflict`, and back again when the
+line is as it was.
 This module must never decide when an event happened; it only says what follows.
 """
 
@@ -34,6 +35,10 @@ TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (S.IN_DOUBT, E.FOUND_EQUAL): S.EXISTS,
         (S.IN_DOUBT, E.FOUND_DIFFERENT): S.CONFLICT,
         (S.IN_DOUBT, E.ABSENT): S.PENDING,
+        # ... or, before anything was sent, the way to what stands at the tenant already.
+        (S.PENDING, E.FOUND_OURS): S.CREATED,
+        (S.PENDING, E.FOUND_EQUAL): S.EXISTS,
+        (S.PENDING, E.FOUND_DIFFERENT): S.CONFLICT,
         # The start of a run: an intent with no verdict was left by a process that died.
         (S.IN_FLIGHT, E.RESUMED): S.IN_DOUBT,
         (S.EXHAUSTED, E.RESUMED): S.PENDING,

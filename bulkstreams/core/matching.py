@@ -110,45 +110,49 @@ class Stream:
     updated_at: float | None = None
     status: str | None = None
 
+    @property
+    def mark(self) -> str | bytes:
+        """Return what a stream is known by in a listing: its name, or without one the digest of what shows."""
+        return self.digest if self.name is None else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a look-up says of a doubt; `stream` is the one that was found, `differs` the parts in which it differs."""
+    """What a look-up says of a record; `stream` is the one that was found, `differs` the parts in which it differs."""
 
     event: Event
     stream: Stream | None = None
     differs: tuple[str, ...] = ()
 
 
-def judge(
-    doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *, mature: bool, server_ahead_s: float
-) -> Judgement | None:
-    """Say what became of a doubtful record, given the streams that a complete look-up found under its name.
+def mark(doubt: Doubt) -> str | bytes:
+    """Return what a record's stream is known by in a listing."""
+    return doubt.digest if doubt.name is None else doubt.name
 
-    For a record without a name, `found` are the nameless streams with its digest. `owned` are the ids that other
-    records of the ledger stand for: such a stream is no evidence for this one. `mature` says that the look-up began
-    long enough after the attempt ended for absence to prove anything; where it did not and nothing was found, the
-    answer is None: look again. `server_ahead_s` is the server's clock minus ours.
+
+def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *, mature: bool) -> Judgement | None:
+    """Say what became of a record, given the streams that a complete look-up found under its mark.
+
+    `owned` are the ids that other records of the ledger stand for: such a stream is no evidence for this one.
+    `mature` says that the look-up began long enough after the attempt ended for absence to prove anything; where it
+    did not and nothing was found, the answer is None: look again.
     """
     if doubt.name is None:
         # Nothing else tells such streams apart; and a 409 cannot be about a name that there is none of.
-        refused = doubt.name_taken and doubt.attempts <= 1
+        refused = doubt.name_taken and doubt.ours_since is None
         found = [] if refused else [stream for stream in found if stream.id not in owned]
     equal = [stream for stream in found if stream.digest == doubt.digest]
     if equal:
         # Of several, the newest: only one made after our intent can be ours.
         stream = max(equal, key=lambda one: one.created_at or 0.0)
-        ours = stream.id not in owned and _may_be_ours(doubt, stream, server_ahead_s)
+        ours = stream.id not in owned and _may_be_ours(doubt, stream)
         return Judgement(Event.FOUND_OURS if ours else Event.FOUND_EQUAL, stream)
     if found:
         return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))
     return Judgement(Event.ABSENT) if mature or doubt.name_taken else None
 
 
-def _may_be_ours(doubt: Doubt, stream: Stream, server_ahead_s: float) -> bool:
-    if doubt.name_taken and doubt.attempts <= 1:
-        return False  # the one attempt that was ever made was answered, with a no
-    if stream.created_at is None:
-        return True
-    first = doubt.first_sent_at if doubt.first_sent_at is not None else doubt.intent_at
-    return stream.created_at >= first + server_ahead_s - CLOCK_MARGIN_S
+def _may_be_ours(doubt: Doubt, stream: Stream) -> bool:
+    if doubt.ours_since is None:
+        return False  # every attempt that was ever made was answered, with a no
+    return stream.created_at is None or stream.created_at >= doubt.ours_since - CLOCK_MARGIN_S

@@ -100,6 +100,31 @@ def pause_after_429(headers: Mapping[str, str], *, in_a_row: int, draw: float) -
     return max(PAUSE_FLOOR_S, wait) * (1.0 + JITTER * draw)
 
 
+@dataclass(slots=True)
+class ServerClock:
+    """The server's own wall clock, told by the `Date` of its newest reply and counted on by a clock that nobody sets.
+
+    So neither a difference between the two machines' clocks nor a clock that is set while a run goes on matters to
+    what is compared with the server's instants. `Date` is cut to whole seconds and has travelled: the clock shows up
+    to about a second less than the server's, never more.
+    """
+
+    _newest: tuple[Mapping[str, str], float] | None = None
+    _told: tuple[float, float] | None = None
+
+    def heard(self, headers: Mapping[str, str], now: float) -> None:
+        """Take note of a reply that arrived `now` (monotonic seconds)."""
+        self._newest = (headers, now)
+
+    def at(self, now: float) -> float | None:
+        """Return the server's epoch seconds `now` (monotonic), or None where no reply has told them yet."""
+        if self._newest is not None:
+            headers, arrived = self._newest
+            date = _epoch(headers.get("date"))
+            self._newest, self._told = None, self._told if date is None else (date, arrived)
+        return None if self._told is None else self._told[0] + now - self._told[1]
+
+
 def _whole(text: str | None) -> int | None:
     try:
         return None if text is None else int(float(text))

@@ -64,3 +64,17 @@ def backoff(attempt: int, draw: float) -> float:
 def used_up(attempts: int, retries: int) -> bool:
     """Return whether a record that was tried `attempts` times has used its first attempt and all its retries."""
     return attempts > retries
+
+
+LOOKUP_SHARE: Final = 4
+"""Creates that are sent for each page of a listing, at least, before the next begins while there is more to send."""
+
+
+def look_up_now(*, idle: bool, crowded: bool, sent_since: int, pages: int) -> bool:
+    """Return whether it is time for another listing of a tenant, given that it would clear a doubt.
+
+    `pages` is what the last one cost, `sent_since` the creates sent after it: so look-ups take a fifth of a tenant's
+    budget at the most, and many doubts share one. A lane that is `idle` has nothing better to do; one that is
+    `crowded` with doubts may not go on before some are cleared.
+    """
+    return idle or crowded or sent_since >= LOOKUP_SHARE * pages

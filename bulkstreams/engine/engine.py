@@ -19,9 +19,10 @@ from bulkstreams.client import Client, new_session
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.pacing import Ceiling, Window
 from bulkstreams.core.references import Reference
-from bulkstreams.engine.lane import Clock, Credential, Lane, LaneSettings, Tools
+from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
+from bulkstreams.engine.tools import Clock, Credential, LaneSettings, Tools
 from bulkstreams.errors import InputChangedError, UsageError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
@@ -103,6 +104,7 @@ class Job:
     timeout_s: float = 30.0
     settle_s: float = 2.0
     retry_failed: bool = False
+    preflight: bool = True
 
 
 class Engine:
@@ -197,12 +199,13 @@ class Engine:
             if self.job.limits.deadline_s is not None:
                 group.start_soon(self._watch_deadline, self.job.limits.deadline_s)
             async with anyio.create_task_group() as lanes:
-                for tenant, (_, in_doubt) in todo.items():
+                for tenant, (pending, in_doubt) in todo.items():
+                    survey = self.job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
                     lane = await self._open_lane(tenant, sessions)
                     self.lanes[tenant] = lane
                     if self.stopped is not None:
                         lane.stop(self.stopped)
-                    lanes.start_soon(partial(lane.run, in_doubt=in_doubt > 0))
+                    lanes.start_soon(partial(lane.run, in_doubt=in_doubt, survey=survey))
             group.cancel_scope.cancel()
 
     async def _open_lane(self, tenant: TenantName, sessions: AsyncExitStack) -> Lane:

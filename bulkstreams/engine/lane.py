@@ -1,9 +1,9 @@
 """One tenant's share of a run: claims from the ledger, at most `concurrency` attempts at once, verdicts back to it.
 
 A lane holds a bounded window of claims. Workers take from its front; a retry waits in a heap, never in a worker; what
-is in doubt waits for a look-up (`reconcile`). A lane that stops touches no other.
-This module must never classify an answer or choose a delay itself (`core.retry`, `core.pacing`), nor write a state
-that `core.lifecycle` does not allow.
+is in doubt waits for a look-up (`reconcile`); before the first create a look-up tells what is there (`survey`). A
+lane that stops touches no other. This module must never look into an answer (`attempts` does), nor choose a delay
+itself (`core.retry`, `core.pacing`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from bulkstreams.client import Client
-from bulkstreams.core.lifecycle import step
-from bulkstreams.core.matching import Stream
-from bulkstreams.core.pacing import Window, pause_after_429
-from bulkstreams.core.retry import Verdict, backoff, classify, used_up
+from bulkstreams.core.pacing import ServerClock, Window, pause_after_429
+from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.reconcile import Reconciler
-from bulkstreams.engine.recorder import Recorder
-from bulkstreams.errors import CredentialsError, SecretError
-from bulkstreams.ledger import Ledger
+from bulkstreams.engine.survey import Survey
+from bulkstreams.engine.tools import Credential, LaneSettings, Tools
+from bulkstreams.errors import CredentialsError
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Doubt, Event, Failure, Reply, Settlement, State, TenantName
-from bulkstreams.schema import created_id, read_error, secrets_in
+from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
 
 MAX_WINDOW: Final = 4096
 """The most records that one lane holds in flight or about to be: what a crash leaves in doubt at the worst."""
@@ -39,54 +35,6 @@ WINDOW_S: Final = 1.0
 
 UNREACHABLE_AFTER: Final = 100
 """Records in a row that could not be sent at all, with no answer between, after which a tenant is given up."""
-
-
-_CREATED: Final = step(State.IN_FLIGHT, Event.ACCEPTED).value
-
-
-class Clock(Protocol):
-    """The time, both kinds: monotonic seconds to wait by, epoch seconds to write down."""
-
-    def monotonic(self) -> float:
-        """Return monotonic seconds."""
-
-    def wall(self) -> float:
-        """Return seconds since 1970, UTC."""
-
-
-class Credential(Protocol):
-    """Where a lane gets its token."""
-
-    def current(self) -> str | None:
-        """Return the token if there is a fresh one."""
-
-    async def token(self) -> str:
-        """Return a fresh token, fetched if need be; raise CredentialsError where none is to be had."""
-
-    async def refresh(self, stale: str) -> str:
-        """Return another token than `stale`, which the server refused; raise CredentialsError where there is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneSettings:
-    """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something."""
-
-    concurrency: int
-    retries: int
-    settle_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance."""
-
-    ledger: Ledger
-    recorder: Recorder
-    prepare: Callable[[Claim], bytes]
-    mask: Callable[[str, tuple[str, ...]], str]
-    allow: Callable[[int], int]
-    clock: Clock
-    draw: Callable[[], float]
 
 
 class Lane:
@@ -110,42 +58,55 @@ class Lane:
         self.limiter = limiter
         self.stopped: str | None = None
         self.stop_hint = ""
-        self.in_flight = 0
-        self.under_way: set[int] = set()
-        self._fetching: set[anyio.CancelScope] = set()
+        self.holding = False
+        self.surveying = False
         self.finished = False
+        self.in_flight = 0
+        self.sent = 0
+        self.under_way: set[int] = set()
         self.throttled_in_a_row = 0
+        self._fetching: set[anyio.CancelScope] = set()
         self._budget = window
+        self.server_clock = ServerClock()
         self._window = min(2 * settings.concurrency, MAX_WINDOW)
         self._ready: deque[Claim] = deque()
         self._waiting: list[tuple[float, int, Claim]] = []
         self._waiter_runs = False
         self._workers = 0
-        self._sent = 0
         self._sized_at, self._sized_sent = tools.clock.monotonic(), 0
         self._unreachable = 0
         self._returned = False
         self._changed = asyncio.Event()
         self._stopping = anyio.Event()
         self._group: TaskGroup
+        self._attempts = Attempts(self)
         self.reconciler = Reconciler(self)
 
     # -- the life of a lane -------------------------------------------------------------------------------------------
 
-    async def run(self, *, in_doubt: bool) -> None:
+    async def run(self, *, in_doubt: int = 0, survey: bool = False) -> None:
         """Work until nothing of the tenant is pending or in doubt, or until the lane is stopped.
 
-        `in_doubt`: the ledger holds doubts of earlier runs. Raises InputChangedError and the ledger's errors.
+        `in_doubt`: how many doubts of earlier runs the ledger holds. `survey`: look first what stands at the tenant.
+        Raises InputChangedError and the ledger's errors.
         """
         try:
             async with anyio.create_task_group() as self._group:
                 if in_doubt:
-                    self.reconciler.resume()
-                await self._feed()
+                    self.reconciler.resume(in_doubt)
+                if not survey or await self._survey():
+                    await self._feed()
         finally:
             # Cut off or not: what is still here was never sent.
             self._release()
         self.finished = True
+
+    async def _survey(self) -> bool:
+        self.surveying = True
+        try:
+            return await Survey(self).run()
+        finally:
+            self.surveying = False
 
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
@@ -156,6 +117,12 @@ class Lane:
             self._changed.set()
             for scope in self._fetching:
                 scope.cancel()
+
+    async def hold(self) -> None:
+        """Let no more creates go, and wait until those under way have their answers; look-ups may go on."""
+        self.holding = True
+        while self.under_way and await self.sleep(0.02):
+            pass
 
     async def sleep(self, seconds: float) -> bool:
         """Wait, but no longer than until the lane is stopped; return whether it goes on."""
@@ -173,11 +140,16 @@ class Lane:
 
     def _release(self) -> None:
         for claim in [*self._ready, *(claim for _, _, claim in self._waiting)]:
-            self._settle(claim, Event.NOT_APPLIED, attempts=claim.attempts)
+            self._attempts.settle(claim, Event.NOT_APPLIED, attempts=claim.attempts)
         self._ready.clear()
         self._waiting.clear()
 
     # -- claims -------------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Return whether there is nothing to send."""
+        return self._held == 0
 
     @property
     def _held(self) -> int:
@@ -191,15 +163,16 @@ class Lane:
                 self._returned, dry = False, False
                 await self.tools.recorder.flush()  # what was put back can be claimed once it is on disk
             room = self._window - self._held
-            if not dry and room * 2 >= self._window and self.reconciler.has_room:
+            if not dry and not self.holding and room * 2 >= self._window and self.reconciler.has_room:
                 dry = await self._claim(room)
                 continue
-            if dry and self._held == 0 and not self.reconciler.busy:
-                # What was put back may still be on its way to the ledger.
-                await self.tools.recorder.flush()
-                if not self._returned and self._held == 0 and not self.reconciler.busy:
-                    return
-                continue
+            if dry and self._held == 0:
+                if not self.reconciler.busy:
+                    await self.tools.recorder.flush()  # what was put back may still be on its way to the ledger
+                    if not self._returned and self._held == 0 and not self.reconciler.busy:
+                        return
+                    continue
+                self.reconciler.hurry()
             self._changed.clear()
             await self._changed.wait()
 
@@ -207,20 +180,27 @@ class Lane:
         """Claim up to `room` records; return whether there are no more for now."""
         if self.tools.recorder.backlog > MAX_WINDOW:
             await self.tools.recorder.flush()  # whoever is told of outcomes cannot keep up: send no faster than they
-        count = self.tools.allow(room)
-        claims = await self.tools.ledger.claim(self.tenant, count, self.tools.clock.wall()) if count else []
-        self.tools.allow(len(claims) - count)
+        claims = await self._take(room)
         if claims:
             self._size_window()
             self._ready.extend(claims)
             self._staff()
         return len(claims) < room
 
+    async def _take(self, room: int) -> list[Claim]:
+        clock, count = self.tools.clock, self.tools.allow(room)
+        server_now = self.server_clock.at(clock.monotonic())
+        claims: list[Claim] = []
+        if count:
+            claims = await self.tools.ledger.claim(self.tenant, count, clock.wall(), server_now=server_now)
+        self.tools.allow(len(claims) - count)
+        return claims
+
     def _size_window(self) -> None:
         """Hold what the lane sends in `WINDOW_S`, as it went since the last claim; it may double at most."""
         now = self.tools.clock.monotonic()
-        passed, sent = now - self._sized_at, self._sent - self._sized_sent
-        self._sized_at, self._sized_sent = now, self._sent
+        passed, sent = now - self._sized_at, self.sent - self._sized_sent
+        self._sized_at, self._sized_sent = now, self.sent
         wanted = min(2 * self._window, round(WINDOW_S * sent / passed)) if passed > 0 and sent else 0
         self._window = max(2 * self.settings.concurrency, min(MAX_WINDOW, wanted))
 
@@ -230,94 +210,38 @@ class Lane:
             self._workers += 1
             self._group.start_soon(self._work)
 
-    # -- attempts -----------------------------------------------------------------------------------------------------
-
     async def _work(self) -> None:
         """Send one record after the other, until none is ready."""
-        ready = self._ready
+        ready, attempts = self._ready, self._attempts
         try:
-            while ready and self.stopped is None:
+            while ready and self.stopped is None and not self.holding:
                 claim = ready.popleft()
-                body = self._prepare(claim)
+                body = attempts.prepare(claim)
                 if body is not None:
-                    await self._send(claim, body)
+                    await attempts.send(claim, body)
                 if len(ready) * 2 <= self._window:
                     self._changed.set()
         finally:
             self._workers -= 1
             self._changed.set()
 
-    def _prepare(self, claim: Claim) -> bytes | None:
-        try:
-            return self.tools.prepare(claim)
-        except SecretError as error:
-            self._settle(claim, Event.NOT_APPLIED, Event.LINE_INVALID, attempts=claim.attempts, message=error.message)
-            return None
+    def put_back(self, claim: Claim) -> None:
+        """Take a claim back that was not sent, or not applied; it goes before all others."""
+        self._ready.appendleft(claim)
 
-    async def _send(self, claim: Claim, body: bytes) -> None:
-        token = self.credential.current() or await self.token()
-        if token is None:
-            self._ready.appendleft(claim)
-            return
-        if not self.limiter.passes(self.in_flight) and not await self.limiter.acquire(lambda: self.in_flight):
-            self._ready.appendleft(claim)
-            return
-        tally = self.tools.recorder.tally
-        tally.requests += 1
-        self._sent += 1
-        if claim.attempts:
-            tally.retries += 1
-        sent_at = self.tools.clock.wall()
-        self.in_flight += 1
-        self.under_way.add(claim.id)
-        try:
-            answer = await self.client.create(body, token)
-        finally:
-            self.in_flight -= 1
-            self.under_way.discard(claim.id)
-        if claim.first_sent_at is None and (isinstance(answer, Reply) or answer.sent):
-            claim = claim._replace(first_sent_at=sent_at)
-        remote_id = created_id(answer.body) if isinstance(answer, Reply) and answer.status == 201 else None
-        if remote_id is not None and isinstance(answer, Reply):
-            self.heard(answer, throttled=False)
-            self._created(claim, answer, remote_id)
-        else:
-            await self._take(claim, answer, body, token)
+    def returned(self) -> None:
+        """Take note that a record is on its way back to the ledger, to be claimed again."""
+        self._returned = True
+        self.tools.allow(-1)
 
-    async def _take(self, claim: Claim, answer: Reply | Failure, body: bytes, token: str) -> None:
-        """Act on what an attempt brought back."""
-        remote_id = created_id(answer.body) if isinstance(answer, Reply) and 200 <= answer.status < 300 else None
-        verdict = classify(answer, usable=remote_id is not None)
-        if isinstance(answer, Reply):
-            self.heard(answer, throttled=verdict is Verdict.THROTTLED)
-        else:
-            self.limiter.changed()
-        if verdict is Verdict.CREATED and isinstance(answer, Reply) and remote_id is not None:
-            self._created(claim, answer, remote_id)
-        elif verdict is Verdict.THROTTLED:
-            self._ready.appendleft(claim)
-        elif verdict is Verdict.NOT_SENT:
-            self._not_sent(claim, answer)
-        elif verdict is Verdict.LOST:
-            self._doubt(claim, answer, Event.LOST, _what_was_lost(answer))
-        elif verdict is Verdict.NAME_TAKEN:
-            self._doubt(claim, answer, Event.NAME_TAKEN, "the name is taken, or the quota is used up")
-        elif verdict is Verdict.UNAUTHORIZED:
-            self._ready.appendleft(claim)
-            await self.reauthorize(token)
-        else:
-            code, message = self._explain(answer, body)
-            if verdict is Verdict.REFUSED:
-                self._settle(claim, Event.REFUSED, answer=answer, error_code=code, message=message)
-            else:
-                self._ready.appendleft(claim)
-                self.forbidden(answer, message)
+    # -- what replies say of the tenant -------------------------------------------------------------------------------
 
     def heard(self, reply: Reply, *, throttled: bool) -> None:
-        """Take from a reply what it says of the tenant's budget; after a 429 the whole lane pauses."""
+        """Take from a reply what it says of the tenant's clock and budget; after a 429 the whole lane pauses."""
         self._unreachable = 0
+        now = self.tools.clock.monotonic()
+        self.server_clock.heard(reply.headers, now)
         if throttled:
-            now = self.tools.clock.monotonic()
             # One pause for all that were refused together: those already under way when it began say nothing new.
             self.tools.recorder.tally.throttled += 1
             if self.limiter.resume_at <= now:
@@ -330,7 +254,7 @@ class Lane:
             if reply.status < 400:
                 self.throttled_in_a_row = 0
             if self._budget is not None:
-                self._budget.replied(reply.headers, self.in_flight, self.tools.clock.monotonic())
+                self._budget.replied(reply.headers, self.in_flight, now)
         self.limiter.changed()
 
     async def reauthorize(self, token: str) -> bool:
@@ -364,29 +288,31 @@ class Lane:
         )
         self.stop(f"{self.tenant} answered {status}: {message}", hint)
 
-    def _explain(self, answer: Reply | Failure, body: bytes) -> tuple[str | None, str]:
-        if isinstance(answer, Failure):
-            return None, answer.reason
-        code, message = read_error(answer.body, lambda text: self.tools.mask(text, secrets_in(body)))
-        return code, message or f"the server answered {answer.status}"
+    # -- a tenant that cannot be reached ------------------------------------------------------------------------------
 
-    def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
-        attempts = claim.attempts + 1
-        reason = answer.reason if isinstance(answer, Failure) else ""
-        if not used_up(attempts, self.settings.retries):
-            self._later(claim._replace(attempts=attempts), backoff(attempts, self.tools.draw()))
-            return
-        self._settle(claim, Event.NOT_APPLIED, Event.GAVE_UP, answer=answer, message=f"never sent: {reason}")
+    def unsent(self, reason: str) -> None:
+        """Take note that a record's attempts are used up and none reached the tenant; so many in a row stop it."""
         self._unreachable += 1
         if self._unreachable >= UNREACHABLE_AFTER:
-            self.stop(
-                f"{self.tenant} cannot be reached: {reason}; {self._unreachable} records in a row could not be sent",
-                "Check the network and the tenant's address; then run the same command again: it resumes.",
-            )
+            self.cannot_be_reached(f"{reason}; {self._unreachable} records in a row could not be sent")
+
+    def cannot_be_reached(self, reason: str) -> None:
+        """Stop the lane: nothing gets through to its tenant."""
+        self.stop(
+            f"{self.tenant} cannot be reached: {reason}",
+            "Check the network and the tenant's address; then run the same command again: it resumes.",
+        )
+
+    async def give_up(self, reason: str) -> None:
+        """Take what may be taken at once for exhausted: no attempt to reach the tenant got as far as a connection."""
+        for claim in await self._take(UNREACHABLE_AFTER):
+            self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
+            self.unsent(reason)
 
     # -- waiting for a retry ------------------------------------------------------------------------------------------
 
-    def _later(self, claim: Claim, delay: float) -> None:
+    def later(self, claim: Claim, delay: float) -> None:
+        """Have a claim sent again after `delay` seconds."""
         heappush(self._waiting, (self.tools.clock.monotonic() + delay, claim.id, claim))
         if not self._waiter_runs:
             self._waiter_runs = True
@@ -402,113 +328,3 @@ class Lane:
             self._ready.append(heappop(self._waiting)[2])
             self._staff()
         self._waiter_runs = False
-
-    # -- verdicts -----------------------------------------------------------------------------------------------------
-
-    def _created(self, claim: Claim, answer: Reply, remote_id: str) -> None:
-        """Settle a record that was created: what nearly every attempt ends in."""
-        self.tools.recorder.put(
-            Settlement(
-                claim.id,
-                _CREATED,
-                claim.attempts + 1,
-                remote_id,
-                answer.status,
-                None,
-                None,
-                claim.first_sent_at,
-                self.tools.clock.wall(),
-                round(answer.elapsed_s * 1000, 3),
-                False,
-                _CREATED,
-            )
-        )
-
-    def _settle(
-        self,
-        claim: Claim,
-        *events: Event,
-        answer: Reply | Failure | None = None,
-        attempts: int | None = None,
-        error_code: str | None = None,
-        message: str | None = None,
-    ) -> None:
-        state = State.IN_FLIGHT
-        for event in events:
-            state = step(state, event)
-        self.tools.recorder.put(
-            Settlement(
-                claim.id,
-                state.value,
-                claim.attempts + 1 if attempts is None else attempts,
-                None,
-                answer.status if isinstance(answer, Reply) else None,
-                error_code,
-                message,
-                claim.first_sent_at,
-                self.tools.clock.wall(),
-                None if answer is None else round(answer.elapsed_s * 1000, 3),
-            )
-        )
-
-    def _doubt(self, claim: Claim, answer: Reply | Failure, event: Event, message: str) -> None:
-        self._settle(claim, event, answer=answer, message=message)
-        now = self.tools.clock.wall()
-        self.reconciler.add(
-            Doubt(
-                claim.id,
-                claim.tenant,
-                claim.key,
-                claim.name,
-                claim.input,
-                claim.line,
-                claim.digest,
-                claim.digest,
-                claim.attempts + 1,
-                claim.first_sent_at,
-                claim.first_sent_at or now,
-                now,
-                event is Event.NAME_TAKEN,
-            )
-        )
-
-    def resolve(self, doubt: Doubt, event: Event, stream: Stream | None, message: str | None) -> None:
-        """Write what a look-up found out about a doubt."""
-        state = step(State.IN_DOUBT, event)
-        anchor = state if state in {State.CREATED, State.EXISTS} else None
-        if doubt.invalid is not None:
-            state = step(state, Event.LINE_INVALID)
-            message = doubt.invalid
-        elif anchor is not None and doubt.current != doubt.digest:
-            state = step(state, Event.LINE_DIFFERS)
-            message = "the line changed after its stream was sent; nothing more was sent"
-        elif state is State.PENDING and used_up(doubt.attempts, self.settings.retries):
-            state = step(state, Event.GAVE_UP)
-            message = "no answer to any attempt; a look-up shows that the tenant does not have it"
-        if state is State.PENDING:
-            self._returned = True
-            self.tools.allow(-1)  # it will be claimed again
-        self.tools.recorder.put(
-            Settlement(
-                doubt.id,
-                state.value,
-                doubt.attempts,
-                None if stream is None else stream.id,
-                409 if doubt.name_taken else None,
-                None,
-                message,
-                doubt.first_sent_at,
-                self.tools.clock.wall(),
-                None,
-                event is Event.FOUND_OURS,
-                None if anchor is None else anchor.value,
-            )
-        )
-
-
-def _what_was_lost(answer: Reply | Failure) -> str:
-    if isinstance(answer, Failure):
-        return answer.reason
-    if answer.status < 300:
-        return f"a {answer.status} whose body names no stream"
-    return f"the server answered {answer.status}"

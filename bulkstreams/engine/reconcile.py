@@ -1,32 +1,33 @@
 """Doubt, and the one thing that clears it: a look-up of the tenant. One paged listing serves every doubt of a lane.
 
-Absence counts only where the listing began a settle time after the attempt ended, since a request whose connection
-died may still be at work on the server. This module must never send a create, nor judge a stream itself
-(`core.matching.judge` does).
+The doubts themselves are the ledger's; here is only from when on each may be taken for absent. Absence counts where
+the listing began a settle time after the attempt ended, since a request whose connection died may still be at work on
+the server. This module must never send a create, nor judge a stream itself (`core.matching.judge` does).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
+import asyncio
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from bulkstreams.core.matching import Judgement, Stream, judge
-from bulkstreams.core.retry import backoff, used_up
-from bulkstreams.model import Doubt, Event, Failure, Reply
-from bulkstreams.schema import Page, read_error, read_page
+import anyio
+
+from bulkstreams.core import outcome
+from bulkstreams.core.matching import Judgement, Stream, judge, mark
+from bulkstreams.core.retry import look_up_now
+from bulkstreams.engine.listing import Listing
+from bulkstreams.model import Doubt, Event, State
+from bulkstreams.schema import Page
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
 
 MOST_DOUBTS: Final = 10_000
-"""The doubts of one tenant that are held at once; more than these stop the claiming of new records."""
+"""The doubts of one tenant that one look-up serves; more than these stop the claiming of new records."""
 
-LOOKUP_RETRIES: Final = 5
-"""Failures in a row of the same page after which a look-up is given up; the doubts stay in the ledger."""
-
-
-RETRY_HINT: Final = "Run the same command again when the tenant answers: it looks them up first."
+_RECHECK_S: Final = 0.5
 
 
 class Reconciler:
@@ -34,12 +35,14 @@ class Reconciler:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._doubts: dict[int, Doubt] = {}
-        self._settles_at: dict[int, float] = {}
-        self._inherited: set[int] = set()
-        self._more_in_ledger = False
+        self._settles_at: dict[int, float] = {}  # the doubts that arose in this run
+        self._lost_since: dict[int, float] = {}
+        self._earlier = 0  # how many more the ledger holds of earlier runs
+        self._earlier_settle_at = 0.0
         self._runs = False
-        self._server_ahead_s = 0.0
+        self._quota_is_full = False
+        self._idle = asyncio.Event()
+        self._pages, self._sent = 0, 0  # what the last listing cost, and the creates sent when it ended
 
     @property
     def busy(self) -> bool:
@@ -49,31 +52,34 @@ class Reconciler:
     @property
     def count(self) -> int:
         """Return how many records are in doubt."""
-        return len(self._doubts)
+        return len(self._settles_at) + self._earlier
 
     @property
     def has_room(self) -> bool:
         """Return whether more records may come into doubt."""
-        return len(self._doubts) < MOST_DOUBTS
+        return self.count < MOST_DOUBTS
 
-    def add(self, doubt: Doubt) -> None:
-        """Take a doubt to be cleared."""
-        self._take(doubt)
-        self._start()
+    def add(self, id_: int, *, answered: bool, lost_since: float | None = None) -> None:
+        """Take a doubt to be cleared, counted from now by a clock that nobody sets.
 
-    def _take(self, doubt: Doubt) -> None:
-        """Note a doubt, and from when on absence proves something: by a clock that nobody sets, so counted from now.
-
-        A 409 is an answer to that very attempt; every other doubt has to settle first.
+        An attempt that was `answered` (with a 409) is no longer at work: there is nothing that has to settle.
+        `lost_since` is the monotonic instant at which its first lost attempt was sent, if that was in this run.
         """
-        wait = 0.0 if doubt.name_taken else self._lane.settings.settle_s
-        self._doubts[doubt.id] = doubt
-        self._settles_at[doubt.id] = self._lane.tools.clock.monotonic() + wait
-
-    def resume(self) -> None:
-        """Begin with the doubts that the ledger holds from earlier runs."""
-        self._more_in_ledger = True
+        wait = 0.0 if answered else self._lane.settings.settle_s
+        self._settles_at[id_] = self._lane.tools.clock.monotonic() + wait
+        if lost_since is not None:
+            self._lost_since[id_] = lost_since
         self._start()
+
+    def resume(self, doubts: int) -> None:
+        """Begin with the doubts that the ledger holds of earlier runs, whose attempts may have ended just now."""
+        self._earlier = doubts
+        self._earlier_settle_at = self._lane.tools.clock.monotonic() + self._lane.settings.settle_s
+        self._start()
+
+    def hurry(self) -> None:
+        """Look up as soon as there is something to clear: the lane has nothing else to do."""
+        self._idle.set()
 
     def _start(self) -> None:
         if not self._runs:
@@ -81,58 +87,89 @@ class Reconciler:
             self._lane.start(self._run)
 
     async def _run(self) -> None:
+        lane = self._lane
         try:
-            while self._lane.stopped is None and await self._gather():
-                if not await self._wait_until_mature():
-                    return
-                if not await self._clear():
-                    return
+            while self.count and await self._wait_until_due() and await self._clear():
+                if self._quota_is_full:
+                    await self._stop_over_quota()
         finally:
             self._runs = False
-            self._lane.wake()
+            lane.wake()
 
-    async def _gather(self) -> bool:
-        """Fetch what the ledger still has of earlier doubts; return whether there are any at all."""
-        if self._more_in_ledger and len(self._doubts) < MOST_DOUBTS // 2:
-            await self._lane.tools.recorder.flush()  # or those that were just cleared would be found again
-            found = await self._lane.tools.ledger.doubts(self._lane.tenant, MOST_DOUBTS)
-            fresh = {doubt.id: doubt for doubt in found if doubt.id not in self._doubts}
-            self._more_in_ledger = len(found) == MOST_DOUBTS and bool(fresh)
-            self._inherited.update(fresh)
-            for doubt in fresh.values():
-                self._take(doubt)
-        return bool(self._doubts)
+    # -- when ----------------------------------------------------------------------------------------------------------
 
-    async def _wait_until_mature(self) -> bool:
-        """Wait until a look-up can clear at least one doubt."""
-        wait = min(self._settles_at[id_] for id_ in self._doubts) - self._lane.tools.clock.monotonic()
-        return wait <= 0 or await self._lane.sleep(wait)
+    async def _wait_until_due(self) -> bool:
+        """Wait until a look-up can clear a doubt and is worth its price; return whether the lane goes on."""
+        lane = self._lane
+        instants = [*self._settles_at.values(), *([self._earlier_settle_at] if self._earlier else [])]
+        wait = min(instants) - lane.tools.clock.monotonic()
+        if wait > 0 and not await lane.sleep(wait):
+            return False
+        while lane.stopped is None and not self._due():
+            self._idle.clear()
+            with anyio.move_on_after(_RECHECK_S):
+                await self._idle.wait()
+        return lane.stopped is None
+
+    def _due(self) -> bool:
+        return look_up_now(
+            idle=self._lane.idle,
+            crowded=self.count * 2 >= MOST_DOUBTS,
+            sent_since=self._lane.sent - self._sent,
+            pages=self._pages,
+        )
+
+    # -- what ----------------------------------------------------------------------------------------------------------
 
     async def _clear(self) -> bool:
         """Look all present doubts up with one listing and settle those it decides; return whether to go on."""
         lane = self._lane
         began = lane.tools.clock.monotonic()
-        batch = dict(self._doubts)
-        mature = {id_ for id_ in batch if self._settles_at[id_] <= began}
-        found = await self._list(batch.values())
+        await lane.tools.recorder.flush()
+        doubts = await lane.tools.ledger.doubts(lane.tenant, MOST_DOUBTS)
+        if not doubts:
+            self._earlier = 0
+            self._settles_at.clear()
+            return True
+        found = await self._list(doubts)
         if found is None:
             return False
-        owned = await self._owned(stream for streams in found.values() for stream in streams)
-        for id_, doubt in batch.items():
-            streams = found.get(_mark(doubt), [])
-            judgement = judge(doubt, streams, owned, mature=id_ in mature, server_ahead_s=self._server_ahead_s)
+        owned = await self._owned([stream.id for streams in found.values() for stream in streams])
+        for doubt in map(self._dated, doubts):
+            mature = self._settles_at.get(doubt.id, self._earlier_settle_at) <= began
+            judgement = judge(doubt, found[mark(doubt)], owned, mature=mature)
             if judgement is None:
                 continue
             if judgement.stream is not None and judgement.event is Event.FOUND_OURS:
                 owned.add(judgement.stream.id)  # a stream proves one record at most
-            del self._doubts[id_], self._settles_at[id_]
             self._settle(doubt, judgement)
         lane.wake()
         return lane.stopped is None
 
-    async def _owned(self, streams: Iterable[Stream]) -> set[str]:
+    def _dated(self, doubt: Doubt) -> Doubt:
+        """Date a first loss of this run by the server's clock as it is known now: at its claim it may not have been."""
+        since = self._lane.server_clock.at(self._lost_since.get(doubt.id, math.nan))
+        return doubt if since is None or math.isnan(since) else doubt._replace(ours_since=since)
+
+    async def _list(self, doubts: Sequence[Doubt]) -> dict[str | bytes, list[Stream]] | None:
+        """Page through the tenant's streams and keep those that a doubt may be about; None: it could not be done."""
+        lane = self._lane
+        found: dict[str | bytes, list[Stream]] = {mark(doubt): [] for doubt in doubts}
+
+        async def take(page: Page) -> None:
+            for stream in page.streams:
+                if stream.mark in found:
+                    found[stream.mark].append(stream)
+
+        listing = Listing(lane, "records stay in doubt")
+        whole = await listing.run(take)
+        self._pages, self._sent = listing.pages, lane.sent
+        if listing.unreached is not None:
+            lane.cannot_be_reached(f"{listing.unreached}; records stay in doubt")
+        return found if whole else None
+
+    async def _owned(self, ids: Sequence[str]) -> set[str]:
         """Return the ids that other records already stand for, those of creates that were just under way included."""
-        ids = [stream.id for stream in streams]
         if not ids:
             return set()
         lane = self._lane
@@ -143,106 +180,31 @@ class Reconciler:
         return await lane.tools.ledger.owned(ids)
 
     def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
-        inherited = doubt.id in self._inherited
-        self._inherited.discard(doubt.id)
+        lane = self._lane
+        earlier = self._settles_at.pop(doubt.id, None) is None
+        self._lost_since.pop(doubt.id, None)
+        if earlier:
+            self._earlier = max(0, self._earlier - 1)
         if judgement.event is Event.ABSENT and doubt.name_taken:
             # The API says 409 to a taken name and to a full quota alike; here the name is free. The attempt was
-            # answered, so it costs none.
-            self._lane.resolve(doubt._replace(attempts=doubt.attempts - 1), Event.ABSENT, None, None)
-            if inherited:
-                return  # that was an earlier run's 409: there may be room again
-            self._lane.stop(
-                f"{self._lane.tenant} answered 409 although no stream of that name is there: "
-                "its quota of event streams is used up",
-                "Delete streams at the tenant or have its quota raised; then run the same command again: it resumes.",
-            )
-            return
-        if inherited and judgement.event is Event.ABSENT:
+            # answered, so it costs none. An earlier run's 409 says nothing of now: there may be room again.
+            doubt = doubt._replace(attempts=doubt.attempts - 1)
+            self._quota_is_full = self._quota_is_full or not earlier
+        elif judgement.event is Event.ABSENT and earlier:
             doubt = doubt._replace(attempts=0)  # an earlier run's attempts are not this run's
-        message = None
-        if judgement.event is Event.FOUND_DIFFERENT and judgement.stream is not None:
-            parts = ", ".join(judgement.differs)
-            message = f"a stream of that name is there ({judgement.stream.id}) and differs in: {parts}"
-        self._lane.resolve(doubt, judgement.event, judgement.stream, message)
+        settlement = outcome.found(doubt, judgement, retries=lane.settings.retries, now=lane.tools.clock.wall())
+        if settlement.state == State.PENDING:
+            lane.returned()
+        lane.tools.recorder.put(settlement)
 
-    async def _list(self, doubts: Iterable[Doubt]) -> dict[str | bytes, list[Stream]] | None:
-        """Page through the tenant's streams and keep those that a doubt may be about; None: it could not be done."""
-        wanted: dict[str | bytes, list[Stream]] = {_mark(doubt): [] for doubt in doubts}
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await self._page(cursor)
-            if page is None:
-                return None
-            for stream in page.streams:
-                mark = stream.digest if stream.name is None else stream.name
-                if mark in wanted:
-                    wanted[mark].append(stream)
-            if page.next is None:
-                return wanted
-            if page.next in seen:
-                # A list that goes in circles was not seen whole, and what was not seen proves no absence.
-                lane = self._lane
-                lane.stop(f"{lane.tenant} lists its streams in circles: records stay in doubt", RETRY_HINT)
-                return None
-            cursor = page.next
-            seen.add(cursor)
-
-    async def _page(self, cursor: str | None) -> Page | None:
-        """Fetch one page, within the tenant's budget; None where it is not to be had, or the lane was stopped."""
+    async def _stop_over_quota(self) -> None:
+        """End the lane; first let what is under way be answered, and look that up too, so that no doubt is left."""
         lane = self._lane
-        failures = 0
-        while lane.stopped is None:
-            token = lane.credential.current() or await lane.token()
-            if token is None or not await lane.limiter.acquire(lambda: lane.in_flight):
-                return None
-            lane.tools.recorder.tally.lookups += 1
-            lane.in_flight += 1
-            try:
-                answer = await lane.client.page(cursor, token)
-            finally:
-                lane.in_flight -= 1
-            page = await self._read(answer, token)
-            if page is not None:
-                return page
-            if isinstance(answer, Reply) and answer.status in {401, 429}:
-                continue
-            failures += 1
-            if used_up(failures, LOOKUP_RETRIES):
-                lane.stop(
-                    f"{lane.tenant} could not be looked up ({_cause(answer)}): records stay in doubt",
-                    RETRY_HINT,
-                )
-                return None
-            await lane.sleep(backoff(failures, lane.tools.draw()))
-        return None
-
-    async def _read(self, answer: Reply | Failure, token: str) -> Page | None:
-        lane = self._lane
-        if isinstance(answer, Failure):
-            lane.limiter.changed()
-            return None
-        lane.heard(answer, throttled=answer.status == 429)
-        self._note_clock(answer)
-        if answer.status == 401:
-            await lane.reauthorize(token)
-        elif answer.status in {403, 404}:
-            lane.forbidden(answer, read_error(answer.body)[1])
-        return read_page(answer.body) if answer.status == 200 else None
-
-    def _note_clock(self, reply: Reply) -> None:
-        """Learn how far the server's clock is ahead of ours, to the second, from a reply's `Date`."""
-        try:
-            server = parsedate_to_datetime(reply.headers.get("date", "")).timestamp()
-        except (ValueError, TypeError):
-            return
-        self._server_ahead_s = server - self._lane.tools.clock.wall()
-
-
-def _mark(doubt: Doubt) -> str | bytes:
-    """Return what a doubt's stream is known by in a listing: its name, or without one the digest of what shows."""
-    return doubt.digest if doubt.name is None else doubt.name
-
-
-def _cause(answer: Reply | Failure) -> str:
-    return answer.reason if isinstance(answer, Failure) else f"it answered {answer.status}"
+        await lane.hold()
+        if self.count:
+            await self._clear()
+        lane.stop(
+            f"{lane.tenant} answered 409 although no stream of that name is there: "
+            "its quota of event streams is used up",
+            "Delete streams at the tenant or have its quota raised; then run the same command again: it resumes.",
+        )

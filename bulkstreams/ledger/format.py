@@ -25,7 +25,8 @@ PRAGMA user_version = {VERSION};
 CREATE TABLE tenant (
     id      INTEGER PRIMARY KEY,
     name    TEXT NOT NULL UNIQUE,
-    address TEXT NOT NULL                 -- where it was when the ledger first met it; it must stay there
+    address TEXT NOT NULL,                -- where it was when the ledger first met it; it must stay there
+    surveyed INTEGER                      -- the reading whose records were looked up there before they were sent
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE input (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
@@ -69,6 +70,7 @@ CREATE TABLE record (
     message       TEXT,
     first_sent_at REAL,
     intent_at     REAL,
+    ours_since    REAL,                   -- by the server's clock: a stream made since then may be an attempt's work
     settled_at    REAL,
     latency_ms    REAL,
     recovered     INTEGER NOT NULL DEFAULT 0,
@@ -80,6 +82,7 @@ CREATE TABLE record (
 CREATE UNIQUE INDEX record_key ON record (tenant, key);
 CREATE INDEX record_pending ON record (tenant, id) WHERE state = 'pending';
 CREATE INDEX record_doubt ON record (tenant, id) WHERE state = 'in_doubt';
+CREATE INDEX record_alias ON record (tenant, name, digest) WHERE key <> coalesce(name, '');
 CREATE INDEX record_keyless ON record (reading) WHERE key IS NULL;
 CREATE VIEW results AS
     SELECT input.path AS file, record.line, coalesce(record.key, first.key) AS key, tenant.name AS tenant,

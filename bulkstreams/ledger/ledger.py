@@ -33,6 +33,9 @@ _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOU
 
 DEFAULT_TENANT: Final = "default_address"
 
+MOST_UNSENT: Final = 10_000
+"""Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""
+
 
 class Ledger:
     """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
@@ -204,8 +207,12 @@ class Ledger:
             for state in _present(db, self.reading_id, wanted):
                 asked = state in {State.REFUSED, State.CONFLICT}
                 after = step(state, Event.RETRY_ASKED if asked else Event.RESUMED)
+                if state is not State.EXHAUSTED:
+                    # These stood at the tenant, or were never let in: what is there now has to be seen anew.
+                    db.execute("UPDATE tenant SET surveyed = NULL")
                 db.execute(
-                    "UPDATE record SET state = ?, attempts = 0 WHERE reading = ? AND state = ? AND anchor IS NULL",
+                    f"""UPDATE record SET state = ?, attempts = 0 {", ours_since = NULL" if asked else ""}
+                         WHERE reading = ? AND state = ? AND anchor IS NULL""",  # noqa: S608
                     (after.value, self.reading_id, state.value),
                 )
             self._tenants.update(db.execute("SELECT name, id FROM tenant"))
@@ -215,11 +222,17 @@ class Ledger:
 
     # -- the hot path -------------------------------------------------------------------------------------------------
 
-    async def claim(self, tenant: TenantName, count: int, now: float) -> list[Claim]:
-        """Mark the next `count` pending records of a tenant as in flight and return them, once that is durable."""
+    async def claim(
+        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None
+    ) -> list[Claim]:
+        """Mark the next `count` pending records of a tenant as in flight and return them, once that is durable.
+
+        `now` is by our clock, `server_now` by the tenant's; where that is not known yet, ours has to do.
+        """
         id_, reading, run = self._tenants[tenant], self.reading_id, self.run_id
+        since = now if server_now is None else server_now
         return await self._writer.do(
-            lambda db: statements.claim(db, id_, tenant, count, reading_id=reading, run=run, now=now)
+            lambda db: statements.claim(db, id_, tenant, count, reading_id=reading, run=run, now=now, server_now=since)
         )
 
     async def settle(self, settlements: Sequence[Settlement], tally: Tally) -> None:
@@ -239,9 +252,29 @@ class Ledger:
         return {id_ for (id_,) in rows}
 
     async def doubts(self, tenant: TenantName, count: int) -> list[Doubt]:
-        """Return up to `count` records of the tenant that an earlier run left in doubt."""
+        """Return up to `count` records of the tenant that are in doubt."""
         id_, reading = self._tenants[tenant], self.reading_id
-        return await self._writer.do(lambda db: statements.doubts(db, id_, tenant, reading, count))
+        return await self._writer.do(lambda db: statements.doubts(db, id_, reading, count))
+
+    # -- the survey: what stands at a tenant before anything is sent there ---------------------------------------------
+
+    async def needs_survey(self, tenant: TenantName) -> bool:
+        """Return whether the tenant holds records of this reading that were never looked for there."""
+        id_ = self._tenants[tenant]
+        sql = "SELECT surveyed FROM tenant WHERE id = ?"
+        surveyed: int | None = await self._writer.do(lambda db: db.execute(sql, (id_,)).fetchone()[0])
+        return surveyed != self.reading_id
+
+    async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
+        """Return pending records of the tenant (at most `MOST_UNSENT`) under these names, or nameless ones so made."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        return await self._writer.do(lambda db: statements.unsent(db, id_, reading, names, digests, MOST_UNSENT))
+
+    async def surveyed(self, tenant: TenantName) -> None:
+        """Note that every record of this reading was looked for at the tenant."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        sql = "UPDATE tenant SET surveyed = ? WHERE id = ?"
+        await self._writer.do(lambda db: db.execute(sql, (reading, id_)).rowcount)
 
 
 def _take_lease(path: Path) -> FileLock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 import orjson
@@ -69,8 +70,7 @@ def _ingest_sql(rows: int) -> str:
 
 def ingest(db: sqlite3.Connection, rows: Sequence[Row]) -> list[Duplicate]:
     """Add the records that are new, note where the known ones stand now, and return the lines that are duplicates."""
-    flat = [value for row in rows for value in row]
-    done = db.execute(_ingest_sql(len(rows)), flat).rowcount
+    done = db.execute(_ingest_sql(len(rows)), list(chain.from_iterable(rows))).rowcount
     if done == len(rows):
         return []
     return [duplicate for row in rows if row.key is not None and (duplicate := _reconsider(db, row))]
@@ -137,7 +137,7 @@ def _move(
               anchor_digest = CASE WHEN anchor IS NULL AND state <> 'in_doubt' THEN NULL
                                    ELSE coalesce(anchor_digest, digest) END
               {"" if keeps else ", error_code = :error_code, message = :message"}
-              {", attempts = 0, http_status = NULL" if fresh else ""}
+              {", attempts = 0, http_status = NULL, ours_since = NULL" if fresh else ""}
             WHERE id = :id""",  # noqa: S608
         {**row._asdict(), "after": after.value, "id": id_, "message": message},
     )
@@ -157,12 +157,13 @@ def _difference(anchored: bytes, digest: bytes | None, anchor: str) -> str:
 
 _CLAIMABLE: Final = """
     SELECT json_group_array(json_array(id, key, name, input, line, offset, length, hex(digest), attempts,
-                                       first_sent_at))
+                                       first_sent_at, ours_since))
       FROM (SELECT * FROM record
              WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
 
 _CLAIM: Final = """
-    UPDATE record SET state = 'in_flight', intent_at = ?, run = ?, http_status = NULL, anchor_digest = NULL
+    UPDATE record SET state = 'in_flight', intent_at = ?, ours_since = coalesce(ours_since, ?), run = ?,
+                      http_status = NULL, anchor_digest = NULL
      WHERE tenant = ? AND state = 'pending' AND reading = ? AND id BETWEEN ? AND ?"""
 
 
@@ -175,16 +176,23 @@ def claim(
     reading_id: int,
     run: int,
     now: float,
+    server_now: float,
 ) -> list[Claim]:
-    """Mark the tenant's next `count` pending records as in flight, and return them."""
-    found = orjson.loads(db.execute(_CLAIMABLE, (tenant, reading_id, count)).fetchone()[0])
-    if not found:
+    """Mark the tenant's next `count` pending records as in flight, and return them.
+
+    Until an attempt's answer says otherwise, whatever is made at the tenant from `server_now` on may be its work.
+    """
+    rows = orjson.loads(db.execute(_CLAIMABLE, (tenant, reading_id, count)).fetchone()[0])
+    if not rows:
         return []
-    db.execute(_CLAIM, (now, run, tenant, reading_id, found[0][0], found[-1][0]))
+    db.execute(_CLAIM, (now, server_now, run, tenant, reading_id, rows[0][0], rows[-1][0]))
     return [
-        Claim(id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest), attempts, first)
-        for id_, key, stream, input_, line, offset, length, digest, attempts, first in found
-    ]
+        Claim(
+            id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest), attempts, first,
+            server_now, since,
+        )
+        for id_, key, stream, input_, line, offset, length, digest, attempts, first, since in rows
+    ]  # fmt: skip
 
 
 _SETTLED: Final = len(Settlement._fields)
@@ -199,7 +207,7 @@ def _settle_sql(rows: int) -> str:
             state = v.state, attempts = v.attempts, remote_id = coalesce(v.remote_id, record.remote_id),
             http_status = v.http_status, error_code = v.error_code, message = v.message,
             first_sent_at = coalesce(record.first_sent_at, v.first_sent_at), settled_at = v.settled_at,
-            run = ?, latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor,
+            run = ?, latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor, ours_since = v.ours_since,
             anchor_digest = CASE WHEN record.state = 'in_doubt' AND v.state <> 'pending' THEN record.anchor_digest END
           FROM v WHERE record.id = v.id"""  # noqa: S608
 
@@ -215,7 +223,7 @@ def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], run: int) 
     for size in _CHUNKS:
         while len(settlements) - start >= size:
             part = settlements[start : start + size]
-            db.execute(_settle_sql(size), [*(value for one in part for value in one), run])
+            db.execute(_settle_sql(size), [*chain.from_iterable(part), run])
             start += size
 
 
@@ -228,21 +236,54 @@ def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:
     )
 
 
-_DOUBTS: Final = """
-    SELECT json_group_array(json_array(id, key, name, input, line, hex(coalesce(anchor_digest, digest)), hex(digest),
-                                       attempts, first_sent_at, intent_at, settled_at, http_status = 409,
+_JUDGED: Final = """
+    SELECT json_group_array(json_array(id, name, hex(coalesce(anchor_digest, digest)), hex(digest), attempts,
+                                       first_sent_at, ours_since, http_status = 409,
                                        CASE error_code WHEN 'invalid' THEN message END))
-      FROM (SELECT * FROM record
-             WHERE tenant = ? AND state = 'in_doubt' AND reading = ? ORDER BY id LIMIT ?)"""
+      FROM (SELECT * FROM record INDEXED BY {index}
+             WHERE tenant = ? AND state = '{state}' AND reading = ? AND {which} ORDER BY id LIMIT ?)"""
+
+_DOUBTS: Final = _JUDGED.format(index="record_doubt", state="in_doubt", which="true")
+_BY_KEY: Final = _JUDGED.format(
+    index="record_key", state="pending", which="key IN (SELECT value FROM json_each(?)) AND name = key"
+)
+_ALIAS: Final = "key <> coalesce(name, '')"  # as the index has it: records whose key is not their name
+_BY_NAME: Final = _JUDGED.format(
+    index="record_alias",
+    state="pending",
+    which=_ALIAS + " AND name IN (SELECT value FROM json_each(?))",  # noqa: S608
+)
 
 
-def doubts(db: sqlite3.Connection, tenant: int, name: TenantName, reading_id: int, count: int) -> list[Doubt]:
-    """Return up to `count` records of the tenant that an earlier run left in doubt."""
+@lru_cache(maxsize=8)
+def _by_digest(digests: int) -> str:
+    which = _ALIAS + f" AND name IS NULL AND digest IN ({', '.join('?' * digests)})"
+    return _JUDGED.format(index="record_alias", state="pending", which=which)
+
+
+def doubts(db: sqlite3.Connection, tenant: int, reading_id: int, count: int) -> list[Doubt]:
+    """Return up to `count` records of the tenant that are in doubt."""
+    return _judged(db, _DOUBTS, tenant, reading_id, count)
+
+
+def unsent(
+    db: sqlite3.Connection, tenant: int, reading_id: int, names: Sequence[str], digests: Sequence[bytes], count: int
+) -> list[Doubt]:
+    """Return up to `count` pending records of the tenant that bear one of `names`, or none and one of `digests`."""
+    text = orjson.dumps(list(names)).decode()
+    found = [
+        *_judged(db, _BY_KEY, tenant, reading_id, text, count),
+        *_judged(db, _BY_NAME, tenant, reading_id, text, count),
+    ]
+    if digests:
+        found += _judged(db, _by_digest(len(digests)), tenant, reading_id, *digests, count)
+    return sorted(found, key=lambda doubt: doubt.id)[:count]
+
+
+def _judged(db: sqlite3.Connection, sql: str, *values: int | str | bytes) -> list[Doubt]:
     return [
-        Doubt(
-            id_, name, Key(key), stream, input_, line, bytes.fromhex(sent), bytes.fromhex(current), attempts, first,
-            intent_at or 0.0, lost_at or intent_at or 0.0, bool(taken), invalid,
+        Doubt(id_, stream, bytes.fromhex(sent), bytes.fromhex(current), attempts, first, since, bool(taken), invalid)
+        for id_, stream, sent, current, attempts, first, since, taken, invalid in orjson.loads(
+            db.execute(sql, values).fetchone()[0]
         )
-        for id_, key, stream, input_, line, sent, current, attempts, first, intent_at, lost_at, taken, invalid
-        in orjson.loads(db.execute(_DOUBTS, (tenant, reading_id, count)).fetchone()[0])
-    ]  # fmt: skip
+    ]

@@ -53,10 +53,17 @@ def test_every_event_and_every_state_is_used() -> None:
 
 
 def test_doubt_is_left_only_by_a_look_up() -> None:
-    """Out of `in_doubt` lead exactly the four findings of a look-up, and those findings lead from nowhere else."""
+    """Out of `in_doubt` lead exactly the four findings of a look-up."""
     leaving = {event for (state, event), after in TABLE.items() if state is S.IN_DOUBT and after is not S.IN_DOUBT}
     assert leaving == LOOKUPS
-    assert {state for state, event in TABLE if event in LOOKUPS} == {S.IN_DOUBT}
+
+
+def test_a_look_up_speaks_only_of_what_is_in_doubt_or_not_yet_sent() -> None:
+    """What was found settles a record in doubt, or one that is pending; absence is news of a doubt alone."""
+    assert {state for state, event in TABLE if event in LOOKUPS} == {S.IN_DOUBT, S.PENDING}
+    assert [state for state, event in TABLE if event is E.ABSENT] == [S.IN_DOUBT]
+    for event in LOOKUPS - {E.ABSENT}:
+        assert TABLE[S.PENDING, event] is TABLE[S.IN_DOUBT, event]
 
 
 def test_an_attempt_begins_only_from_pending() -> None:
@@ -221,6 +228,38 @@ def test_a_lost_attempt_is_never_known_absent_without_a_look_up() -> None:
         front = {TABLE[s, e] for s in front for e in set(Event) - LOOKUPS if (s, e) in TABLE} - seen
         seen |= front
     assert seen == {S.IN_DOUBT}
+
+
+def worlds(state: State, event: Event, streams: int) -> set[int]:
+    """Return how many streams of ours may stand at the tenant after an event; none where it cannot happen then.
+
+    A lost answer, or a process that died, leaves it open whether the create was applied; a look-up tells the truth.
+    """
+    if event is E.LOST or (state, event) == (S.IN_FLIGHT, E.RESUMED):
+        return {streams, 1}
+    if event in {E.ACCEPTED, E.FOUND_OURS, E.UNDONE}:
+        possible_before = {E.ACCEPTED: 0, E.FOUND_OURS: 1, E.UNDONE: 1}[event]
+        return {0 if event is E.UNDONE else 1} if streams == possible_before else set()
+    if event in {E.ABSENT, E.FOUND_EQUAL, E.FOUND_DIFFERENT}:
+        return {0} if streams == 0 else set()
+    return {streams}
+
+
+def test_no_history_sends_a_record_whose_stream_is_there() -> None:
+    """In every history, whatever a lost attempt may have done, an intent is noted only where no stream of ours is."""
+    reached: set[tuple[State, Anchor, int]] = {(state, None, 0) for state in STARTS}
+    front = set(reached)
+    while front:
+        found = set()
+        for state, anchor, streams in front:
+            for event in possible(state, anchor):
+                assert event is not E.INTENT or streams == 0, (state, anchor)
+                after = step(state, event)
+                found |= {(after, anchor_after(event, after, anchor), world) for world in worlds(state, event, streams)}
+        front = found - reached
+        reached |= found
+    assert (S.IN_DOUBT, None, 1) in reached
+    assert (S.PENDING, None, 1) not in reached
 
 
 def test_giving_up_needs_a_record_that_is_not_in_flight() -> None:

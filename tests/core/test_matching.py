@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge
-from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event, Key, TenantName
+from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge, mark
+from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event
 
 # How long a machine takes to draw or to run an example is no matter of these properties.
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -199,12 +199,8 @@ OTHER = digest({**webhook(), "status": "disabled"})
 
 
 def doubt(**changes: Any) -> Doubt:
-    """Return the doubt about a record that was sent once, at the instant 1000."""
-    usual = Doubt(
-        id=1, tenant=TenantName("acme"), key=Key("audit"), name="audit", input=1, line=1, digest=SENT, current=SENT,
-        attempts=1, first_sent_at=1000.0, intent_at=999.0, lost_at=1001.0,
-    )  # fmt: skip
-    return usual._replace(**changes)
+    """Return the doubt about a record that was sent once, at the server's instant 1000."""
+    return Doubt(1, "audit", SENT, SENT, attempts=1, ours_since=1000.0)._replace(**changes)
 
 
 def stream(id_: str = "est_1", mark: bytes = SENT, created_at: float | None = 1000.5) -> Stream:
@@ -212,9 +208,9 @@ def stream(id_: str = "est_1", mark: bytes = SENT, created_at: float | None = 10
     return Stream(id_, "audit", mark, created_at)
 
 
-def verdict(about: Doubt, *found: Stream, mature: bool = True, ahead: float = 0.0) -> Judgement | None:
+def verdict(about: Doubt, *found: Stream, mature: bool = True) -> Judgement | None:
     """Judge what a look-up found."""
-    return judge(about, found, mature=mature, server_ahead_s=ahead)
+    return judge(about, found, mature=mature)
 
 
 def test_an_equal_stream_made_after_our_intent_is_ours() -> None:
@@ -230,35 +226,31 @@ def test_an_equal_stream_from_before_our_intent_was_there_before() -> None:
     assert verdict(doubt(), edge) == Judgement(Event.FOUND_OURS, edge)
 
 
-@pytest.mark.parametrize(("ahead", "event"), [(3600.0, Event.FOUND_EQUAL), (-3600.0, Event.FOUND_OURS)])
-def test_the_servers_clock_is_taken_into_account(ahead: float, event: Event) -> None:
-    """An instant of the server is compared after its clock's lead over ours is taken off."""
-    found = verdict(doubt(), stream(created_at=1000.0), ahead=ahead)
-    assert found is not None
-    assert found.event is event
-
-
-def test_without_a_first_send_the_intent_counts() -> None:
-    """A process that died before it could note when it sent leaves its intent's instant to judge by."""
-    about = doubt(first_sent_at=None, intent_at=2000.0)
-    assert verdict(about, stream(created_at=1990.0)) == Judgement(Event.FOUND_EQUAL, stream(created_at=1990.0))
-    assert verdict(about, stream(created_at=2000.0)) == Judgement(Event.FOUND_OURS, stream(created_at=2000.0))
-
-
 def test_an_equal_stream_of_unknown_age_is_taken_for_ours() -> None:
     """Where the API shows no creation time, the attempt that was made is the better explanation."""
     unknown = stream(created_at=None)
     assert verdict(doubt(), unknown) == Judgement(Event.FOUND_OURS, unknown)
 
 
-def test_a_name_that_was_taken_at_the_first_attempt_is_not_ours() -> None:
-    """The only attempt was answered with a no, so the equal stream was made by somebody else, however young."""
-    assert verdict(doubt(name_taken=True), stream()) == Judgement(Event.FOUND_EQUAL, stream())
+@pytest.mark.parametrize("attempts", [1, 2, 6])
+@pytest.mark.parametrize("created_at", [0.0, 1000.5, None])
+def test_without_a_lost_attempt_no_stream_is_ours(attempts: int, created_at: float | None) -> None:
+    """Every attempt was answered with a no, or never sent: the equal stream is another's, however young it is."""
+    there = stream(created_at=created_at)
+    for taken in (True, False):
+        about = doubt(name_taken=taken, attempts=attempts, ours_since=None)
+        assert verdict(about, there) == Judgement(Event.FOUND_EQUAL, there)
 
 
 def test_a_name_that_was_taken_at_a_retry_may_be_ours() -> None:
     """An earlier lost attempt may have created what a later one ran into."""
     assert verdict(doubt(name_taken=True, attempts=2), stream()) == Judgement(Event.FOUND_OURS, stream())
+
+
+def test_a_stream_and_its_record_have_the_same_mark() -> None:
+    """A listing is searched by name, and without one by what shows."""
+    assert mark(doubt()) == stream().mark == "audit"
+    assert mark(doubt(name=None)) == Stream("est_1", None, SENT, None).mark == SENT
 
 
 def test_of_several_equal_streams_the_newest_is_judged() -> None:
@@ -298,14 +290,15 @@ def test_an_answered_attempt_needs_no_settle_time() -> None:
 @CALM
 @given(
     st.lists(st.tuples(st.sampled_from([SENT, OTHER]), st.none() | st.floats(0, 1e10)), max_size=4),
-    st.booleans(), st.booleans(), st.integers(1, 5), st.floats(-1e4, 1e4),
+    st.booleans(), st.booleans(), st.integers(1, 5), st.none() | st.floats(0, 1e10),
 )  # fmt: skip
 def test_absent_is_said_only_of_an_empty_finding(
-    found: list[tuple[bytes, float | None]], mature: bool, taken: bool, attempts: int, ahead: float
+    found: list[tuple[bytes, float | None]], mature: bool, taken: bool, attempts: int, since: float | None
 ) -> None:
     """No look-up that found a stream under the name ever ends in absence, and so in sending again."""
     streams = [stream(f"est_{i}", mark, at) for i, (mark, at) in enumerate(found)]
-    judgement = verdict(doubt(name_taken=taken, attempts=attempts), *streams, mature=mature, ahead=ahead)
+    about = doubt(name_taken=taken, attempts=attempts, ours_since=since)
+    judgement = verdict(about, *streams, mature=mature)
     assert (judgement is None or judgement.event is Event.ABSENT) == (not streams)
 
 
@@ -319,15 +312,10 @@ def test_a_password_in_an_endpoint_never_counts() -> None:
 def test_a_nameless_doubt_takes_no_stream_that_another_record_stands_for() -> None:
     """A stream proves one record at most; and a 409 to a nameless create can only be about the quota."""
     definition = {"destination": {"type": "action", "configuration": {"action_id": "a"}}}
-    mark = digest(definition)
-    doubt = Doubt(1, TenantName("t"), Key("k"), None, 1, 1, mark, mark, 1, 100.0, 100.0, 100.0)
-    found = [Stream("est_1", None, mark, 101.0)]
-    ours = judge(doubt, found, mature=True, server_ahead_s=0.0)
-    assert ours is not None
-    assert ours.event is Event.FOUND_OURS
-    owned = judge(doubt, found, {"est_1"}, mature=True, server_ahead_s=0.0)
-    assert owned is not None
-    assert owned.event is Event.ABSENT
-    quota = judge(doubt._replace(name_taken=True), found, mature=False, server_ahead_s=0.0)
-    assert quota is not None
-    assert quota.event is Event.ABSENT
+    shown = digest(definition)
+    lost = Doubt(1, None, shown, shown, 1, ours_since=100.0)
+    found = [Stream("est_1", None, shown, 101.0)]
+    assert judge(lost, found, mature=True) == Judgement(Event.FOUND_OURS, found[0])
+    assert judge(lost, found, {"est_1"}, mature=True) == Judgement(Event.ABSENT)
+    refused = lost._replace(name_taken=True, ours_since=None)
+    assert judge(refused, found, mature=False) == Judgement(Event.ABSENT)

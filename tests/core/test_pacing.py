@@ -15,6 +15,7 @@ from bulkstreams.core.pacing import (
     PAUSE_FLOOR_S,
     Budget,
     Ceiling,
+    ServerClock,
     Window,
     pause_after_429,
     read_budget,
@@ -279,3 +280,34 @@ def test_a_window_never_grants_more_than_the_budget(remaining: int, in_flight: i
         window.take()
         granted += 1
     assert granted == max(0, remaining - int(limit * reserve) - in_flight)
+
+
+# -- the server's clock -----------------------------------------------------------------------------------------------
+
+
+def test_the_servers_clock_is_unknown_before_a_reply_told_it() -> None:
+    """No reply, or none with a date that can be read, tells nothing."""
+    clock = ServerClock()
+    assert clock.at(5.0) is None
+    clock.heard({}, 5.0)
+    assert clock.at(5.0) is None
+    clock.heard({"date": "yesterday"}, 5.0)
+    assert clock.at(5.0) is None
+
+
+def test_the_servers_clock_goes_on_from_its_newest_date() -> None:
+    """Between replies it is counted on by the monotonic clock."""
+    clock = ServerClock()
+    clock.heard({"date": formatdate(NOW - 100, usegmt=True)}, 1.0)
+    clock.heard({"date": DATE}, 10.0)
+    assert clock.at(10.0) == NOW
+    assert clock.at(12.5) == NOW + 2.5
+
+
+def test_a_reply_without_a_date_leaves_the_servers_clock_as_it_was() -> None:
+    """A gateway that answers for the server does not make us forget."""
+    clock = ServerClock()
+    clock.heard({"date": DATE}, 10.0)
+    assert clock.at(11.0) == NOW + 1
+    clock.heard({}, 20.0)
+    assert clock.at(21.0) == NOW + 11

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.core.retry import AMBIGUOUS, BACKOFF_CAP_S, BACKOFF_FIRST_S, Verdict, backoff, classify, used_up
+from bulkstreams.core.retry import (
+    AMBIGUOUS,
+    BACKOFF_CAP_S,
+    BACKOFF_FIRST_S,
+    LOOKUP_SHARE,
+    Verdict,
+    backoff,
+    classify,
+    look_up_now,
+    used_up,
+)
 from bulkstreams.model import Failure, Reply
 
 # How long a machine takes to draw or to run an example is no matter of these properties.
@@ -97,3 +107,21 @@ def test_a_record_is_used_up_after_its_first_attempt_and_all_retries() -> None:
     assert [used_up(n, 2) for n in range(1, 5)] == [False, False, True, True]
     assert used_up(1, 0)
     assert not used_up(0, 0)
+
+
+def test_a_look_up_waits_until_it_is_worth_its_price() -> None:
+    """While there is more to send, the next listing begins after four creates for each page that the last one cost."""
+    usual = {"idle": False, "crowded": False, "pages": 100}
+    assert not look_up_now(**usual, sent_since=100 * LOOKUP_SHARE - 1)  # type: ignore[arg-type]
+    assert look_up_now(**usual, sent_since=100 * LOOKUP_SHARE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("idle", "crowded"), [(True, False), (False, True)])
+def test_a_look_up_that_others_wait_for_begins_at_once(idle: bool, crowded: bool) -> None:
+    """A lane with nothing to send, or with too many doubts to send more, does not wait."""
+    assert look_up_now(idle=idle, crowded=crowded, sent_since=0, pages=100)
+
+
+def test_the_first_look_up_has_no_price_yet() -> None:
+    """Nobody knows before how many pages there are."""
+    assert look_up_now(idle=False, crowded=False, sent_since=0, pages=0)

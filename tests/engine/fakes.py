@@ -18,8 +18,9 @@ from bulkstreams.core.lifecycle import TABLE
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.pacing import Ceiling, Window
-from bulkstreams.engine.lane import Lane, LaneSettings, Tools
+from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
+from bulkstreams.engine.tools import LaneSettings, Tools
 from bulkstreams.errors import CredentialsError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Doubt, Failure, Key, Reply, Settlement, State, TenantName
@@ -86,14 +87,18 @@ class FakeLedger:
         self.attempts = dict.fromkeys(self.definitions, 0)
         self.first_sent: dict[int, float | None] = dict.fromkeys(self.definitions)
         self.settlements: dict[int, Settlement] = {}
-        self.left_over: list[Doubt] = []
+        self.ours_since: dict[int, float | None] = dict.fromkeys(self.definitions)
+        self.status: dict[int, int | None] = dict.fromkeys(self.definitions)
+        self.surveys = 0
         self.tally = Tally()
         self.claims: list[int] = []
         self.most_held = 0
         self.commit_s = commit_s
         self.broken: Exception | None = None
 
-    async def claim(self, tenant: TenantName, count: int, now: float) -> list[Claim]:
+    async def claim(
+        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None
+    ) -> list[Claim]:
         """Mark the next pending records as in flight."""
         await self._commit()
         ids = [id_ for id_, state in self.state.items() if state is State.PENDING][:count]
@@ -101,13 +106,16 @@ class FakeLedger:
             self.state[id_] = State.IN_FLIGHT
         self.claims.append(len(ids))
         self.most_held = max(self.most_held, sum(state is State.IN_FLIGHT for state in self.state.values()))
-        return [self._claim(tenant, id_) for id_ in ids]
+        return [self._claim(tenant, id_, now if server_now is None else server_now) for id_ in ids]
 
-    def _claim(self, tenant: TenantName, id_: int) -> Claim:
+    def _claim(self, tenant: TenantName, id_: int, now: float) -> Claim:
         one = self.definitions[id_]
         name = one.get("name")
         key = Key(str(name or f"digest:{id_}"))
-        return Claim(id_, tenant, key, name, 1, id_, 0, 0, digest(one), self.attempts[id_], self.first_sent[id_])
+        return Claim(
+            id_, tenant, key, name, 1, id_, 0, 0, digest(one), self.attempts[id_], self.first_sent[id_], now,
+            self.ours_since[id_],
+        )  # fmt: skip
 
     async def settle(self, settlements: Sequence[Settlement], tally: Tally) -> None:
         """Write verdicts; every one must be reachable in the table of states."""
@@ -117,13 +125,33 @@ class FakeLedger:
             assert _reachable(before, after), f"{one.id}: {before} → {after}"
             self.state[one.id], self.attempts[one.id] = after, one.attempts
             self.first_sent[one.id] = self.first_sent[one.id] or one.first_sent_at
+            self.ours_since[one.id], self.status[one.id] = one.ours_since, one.http_status
             self.settlements[one.id] = one
         self.tally.add(tally)
 
     async def doubts(self, tenant: TenantName, count: int) -> list[Doubt]:
-        """Return the doubts of earlier runs."""
+        """Return what is in doubt."""
         await self._commit()
-        return [doubt for doubt in self.left_over if self.state[doubt.id] is State.IN_DOUBT][:count]
+        return [self._doubt(id_) for id_, state in self.state.items() if state is State.IN_DOUBT][:count]
+
+    def _doubt(self, id_: int) -> Doubt:
+        one = self.definitions[id_]
+        mark = digest(one)
+        return Doubt(
+            id_, one.get("name"), mark, mark, self.attempts[id_], self.first_sent[id_], self.ours_since[id_],
+            self.status[id_] == 409,
+        )  # fmt: skip
+
+    async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
+        """Return the pending records that bear one of the names, or none and one of the digests."""
+        await self._commit()
+        pending = [self._doubt(id_) for id_, state in self.state.items() if state is State.PENDING]
+        return [one for one in pending if (one.digest in digests if one.name is None else one.name in names)]
+
+    async def surveyed(self, tenant: TenantName) -> None:
+        """Count the surveys that were brought to their end."""
+        await self._commit()
+        self.surveys += 1
 
     async def owned(self, ids: Sequence[str]) -> set[str]:
         """Return the ids that records stand for."""
@@ -132,14 +160,9 @@ class FakeLedger:
 
     def leave_in_doubt(self, id_: int, *, sent_at: float, attempts: int = 1, name_taken: bool = False) -> None:
         """Put a record in doubt, as a process that died left it."""
-        claim = self._claim(TENANT, id_)
-        self.state[id_], self.attempts[id_] = State.IN_DOUBT, attempts
-        self.left_over.append(
-            Doubt(
-                id_, TENANT, claim.key, claim.name, 1, id_, claim.digest, claim.digest, attempts, sent_at, sent_at,
-                sent_at, name_taken,
-            )
-        )  # fmt: skip
+        self.state[id_], self.attempts[id_], self.first_sent[id_] = State.IN_DOUBT, attempts, sent_at
+        self.ours_since[id_] = None if name_taken else sent_at
+        self.status[id_] = 409 if name_taken else None
 
     async def _commit(self) -> None:
         await anyio.sleep(self.commit_s)
@@ -332,7 +355,7 @@ class Rig:
             ),
         )  # fmt: skip
 
-    def run(self, *, in_doubt: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
+    def run(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
         """Run the lane to its end, and `meanwhile` beside it."""
 
         async def scene() -> Lane:
@@ -341,7 +364,7 @@ class Rig:
                 group.start_soon(self.recorder.run)
                 if meanwhile is not None:
                     group.start_soon(meanwhile, self.lane)
-                await self.lane.run(in_doubt=in_doubt)
+                await self.lane.run(in_doubt=self.ledger.counts().get("in_doubt", 0), survey=survey)
                 await self.recorder.flush()
                 self.recorder.close()
             return self.lane

@@ -96,7 +96,7 @@ def test_doubts_of_a_process_that_died_are_looked_up_before_anything_of_theirs_i
     client.streams.append({**webhook("s0"), "id": "est_old", "created_at": "2027-01-15T07:59:59Z"})
     rig.ledger.leave_in_doubt(1, sent_at=NOON - 1)
     rig.ledger.leave_in_doubt(2, sent_at=NOON - 1)
-    rig.run(in_doubt=True)
+    rig.run()
     assert rig.ledger.counts() == {"created": 4}
     assert rig.ledger.settlements[1].remote_id == "est_old"
     assert rig.client.times("s0") == 0
@@ -196,7 +196,7 @@ def test_a_clock_that_was_set_back_delays_a_look_up_by_a_settle_time_at_most() -
     """A loss that seems to lie in the future, after a correction of our clock, does not park its record."""
     rig = Rig(webhooks(1), clock=FakeClock(ahead=-3600.0))
     rig.ledger.leave_in_doubt(1, sent_at=NOON)
-    rig.run(in_doubt=True)
+    rig.run()
     assert rig.ledger.counts() == {"created": 1}
     assert rig.client.creates[0][0] <= 3 * SETTLE_S
 
@@ -215,7 +215,7 @@ def test_a_409_of_an_earlier_run_does_not_stop_a_lane_that_has_room_again() -> N
     rig = Rig(webhooks(5))
     rig.ledger.leave_in_doubt(1, sent_at=NOON - 60, name_taken=True)
     rig.ledger.leave_in_doubt(2, sent_at=NOON - 60, name_taken=True)
-    lane = rig.run(in_doubt=True)
+    lane = rig.run()
     assert lane.stopped is None
     assert rig.ledger.counts() == {"created": 5}
     assert {one.attempts for one in rig.ledger.settlements.values()} == {1}
@@ -225,7 +225,7 @@ def test_a_quota_that_is_still_full_stops_the_lane_again() -> None:
     """The inherited doubt is sent once more, and its fresh 409 with a free name tells."""
     rig = Rig(webhooks(3), ScriptedClient(lambda name, n: 409))
     rig.ledger.leave_in_doubt(1, sent_at=NOON - 60, name_taken=True)
-    lane = rig.run(in_doubt=True)
+    lane = rig.run()
     assert "quota" in str(lane.stopped)
     assert set(rig.ledger.counts()) <= {"pending", "in_doubt"}
 
@@ -245,6 +245,6 @@ def test_attempts_of_a_run_that_died_are_not_this_runs() -> None:
     client = ScriptedClient()
     rig = Rig(webhooks(1), client, retries=0)
     rig.ledger.leave_in_doubt(1, sent_at=NOON - 1, attempts=3)
-    rig.run(in_doubt=True)
+    rig.run()
     assert rig.ledger.counts() == {"created": 1}
     assert len(client.creates) == 1

@@ -147,9 +147,8 @@ async def test_damaged_pages_are_told_as_damage(path: Path) -> None:
         await read(ledger, [good(f"k{n}") for n in range(500)])
     whole = taken(path)
     put(path, whole[:8192] + b"\xa5" * (len(whole) - 8192))
-    ledger = Ledger.open(path)
-    with ledger, pytest.raises(LedgerFormatError, match="damaged") as caught:
-        await ledger.begin_run(1.0)
+    with pytest.raises(LedgerFormatError, match="damaged") as caught:
+        await start(path)
     assert "run again with another --ledger FILE" in caught.value.hint
     with pytest.raises(LedgerFormatError, match="damaged"):
         states(path)

@@ -96,7 +96,7 @@ async def test_a_lease_vanishes_with_its_process(path: Path) -> None:
             await read(ledger, [good("a"), good("b")])
             assert await ledger.reopen(retry_failed=False) == {ACME: (1, 1)}
             (doubt,) = await ledger.doubts(ACME, 9)
-            assert (doubt.key, doubt.intent_at, doubt.lost_at) == ("a", 20.0, 50.0)
+            assert (doubt.name, doubt.ours_since) == ("a", 20.0)
 
 
 # -- addresses --------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ async def test_a_claim_is_durable_before_it_is_returned(path: Path) -> None:
         (claim,) = await ledger.claim(ACME, 1, 20.25)
         assert states(path) == {"a": "in_flight", "b": "pending"}
         assert (column(path, "intent_at"), column(path, "run")) == (20.25, ledger.run_id)
-        assert claim == Claim(claim.id, ACME, claim.key, "a", 1, 1, 100, 99, mark("a"), 0, None)
+        assert claim == Claim(claim.id, ACME, claim.key, "a", 1, 1, 100, 99, mark("a"), 0, None, 20.25, None)
         assert await ledger._writer.do(lambda db: db.execute("PRAGMA synchronous").fetchone()[0]) == 2
 
 
@@ -116,7 +116,7 @@ async def test_settling_writes_each_record_its_own_outcome(path: Path, count: in
         assert len(found) == count
         for outcome in outcomes:
             one = found[outcome.id]
-            assert outcome[:-1] == (
+            assert outcome[:-2] == (
                 one.id, one.state, one.attempts, one.remote_id, one.http_status, one.error_code, one.message,
                 one.first_sent_at, one.settled_at, one.latency_ms, bool(one.recovered),
             )  # fmt: skip
@@ -163,7 +163,7 @@ async def test_a_released_record_can_be_claimed_again(path: Path) -> None:
         (claim,) = await claimed(ledger, 1)
         await ledger.settle([settled(claim, State.PENDING, attempts=2, first_sent_at=1750000000.25)], Tally())
         (again,) = await ledger.claim(ACME, 9, 30.0)
-        assert again == claim._replace(attempts=2, first_sent_at=1750000000.25)
+        assert again == claim._replace(attempts=2, first_sent_at=1750000000.25, intent_at=30.0)
 
 
 @in_loop
@@ -186,14 +186,13 @@ async def test_a_doubt_tells_what_a_look_up_needs(path: Path) -> None:
     """Instants, attempts and whether the name was taken come back as they were settled."""
     with await start(path) as ledger:
         one, two = await claimed(ledger, 2)
-        lost = settled(one, State.IN_DOUBT, first_sent_at=20.5, settled_at=25.5)
+        lost = settled(one, State.IN_DOUBT, first_sent_at=20.5, ours_since=20.25)
         taken = settled(two, State.IN_DOUBT, http_status=409, attempts=3)
         await ledger.settle([lost, taken], Tally())
         first, second = await ledger.doubts(ACME, 9)
-        assert (first.id, first.key, first.name, first.line) == (one.id, one.key, one.name, one.line)
-        assert (first.first_sent_at, first.intent_at, first.lost_at) == (20.5, 20.0, 25.5)
+        assert (first.id, first.name, first.first_sent_at, first.ours_since) == (one.id, one.name, 20.5, 20.25)
         assert (first.attempts, first.name_taken) == (1, False)
-        assert (second.attempts, second.name_taken) == (3, True)
+        assert (second.attempts, second.name_taken, second.ours_since) == (3, True, None)
         assert len(await ledger.doubts(ACME, 1)) == 1
 
 
@@ -212,7 +211,7 @@ async def test_what_a_dead_process_left_in_flight_is_in_doubt(path: Path) -> Non
         assert await ledger.reopen(retry_failed=True) == {ACME: (0, 1)}
         assert await ledger.claim(ACME, 9, 60.0) == []
         (doubt,) = await ledger.doubts(ACME, 9)
-        assert (doubt.attempts, doubt.first_sent_at, doubt.intent_at, doubt.lost_at) == (1, 20.0, 20.0, 50.0)
+        assert (doubt.attempts, doubt.first_sent_at, doubt.ours_since) == (1, 20.0, 20.0)
         assert doubt.digest == doubt.current == mark("a")
         assert not doubt.name_taken
 

@@ -66,15 +66,18 @@ def test_an_idle_pipe_is_left_when_a_signal_comes(desk: Desk, server: Server) ->
     assert server.requests() == 0
 
 
-def test_a_token_server_that_never_answers_does_not_hold_up_an_interrupted_run(desk: Desk) -> None:
-    """Nothing was sent, so everything is pending again, and no record is in doubt."""
+@pytest.mark.parametrize(("flags", "waits_in"), [((), "pending"), (("--no-preflight",), "in_flight")])
+def test_a_token_server_that_never_answers_does_not_hold_up_an_interrupted_run(
+    desk: Desk, flags: tuple[str, ...], waits_in: str
+) -> None:
+    """Whether it waits to look or to send: nothing was sent, so everything is pending, and no record is in doubt."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         who = {"AUTH0_API_TOKEN": None, "AUTH0_CLIENT_ID": "id", "AUTH0_CLIENT_SECRET": "dummy-client-word"}
-        running = desk.start("run", desk.write("in.jsonl", ROWS), "--base-url", url, env=who)
+        running = desk.start("run", desk.write("in.jsonl", ROWS), "--base-url", url, *flags, env=who)
         connection, _ = listener.accept()
         with connection:
-            until(lambda: "in_flight" in desk.states())
+            until(lambda: waits_in in desk.states())
             running.signal(INT)
             ended = running.wait()
     assert ended.code == 130, ended

@@ -23,7 +23,7 @@ NAMED, NAMELESS, THROTTLED = webhooks(12), nameless(12), webhooks(10)
 
 
 class Troubles:
-    """Three runs that each wait for seconds, so that they go on at the same time: lost answers, 429s, a dead server."""
+    """Runs that each wait for seconds, so that they go on at the same time: lost answers, 429s, two dead servers."""
 
     def __init__(self, desks: Callable[[str], Desk], serve: Callable[..., Server]) -> None:
         self.lossy = {
@@ -36,8 +36,9 @@ class Troubles:
             "window": serve(rate=5, burst=2, refill="window", retry_after=True),
             "throttle": serve(rate=40, burst=10, faults={"throttle": 0.3}),
         }
-        self.dead = serve(faults={"error-before": 1.0})
-        self.losses, self.throttles, self.deaths = desks("losses"), desks("throttles"), desks("deaths")
+        self.dead, self.dead_to_all = serve(faults={"error-before": 1.0}), serve(faults={"html-502": 1.0})
+        self.losses, self.throttles = desks("losses"), desks("throttles")
+        self.deaths, self.blind = desks("deaths"), desks("blind")
         named = [name for name in self.lossy if not name.endswith("nameless")]
         without = [name for name in self.lossy if name.endswith("nameless")]
         self.losses.write("bulkstreams.toml", configuration(self.lossy))
@@ -45,12 +46,14 @@ class Troubles:
         self.throttles.write("bulkstreams.toml", configuration(self.throttling))
         self.throttles.write("in.jsonl", for_each(self.throttling, THROTTLED))
         self.deaths.write("in.jsonl", webhooks(3))
+        self.blind.write("in.jsonl", webhooks(3))
         runs = [
             self.losses.start("run", "in.jsonl", "--timeout", "1", "--retries", "9", "--json"),
             self.throttles.start("run", "in.jsonl", "--retries", "0", "--rate", "max", "--json"),
-            self.deaths.start_provision(self.dead, "in.jsonl", "--retries", "0"),
+            self.deaths.start_provision(self.dead, "in.jsonl", "--retries", "0", "--no-preflight"),
+            self.blind.start_provision(self.dead_to_all, "in.jsonl", "--retries", "0"),
         ]
-        self.lost, self.throttled, self.died = [running.wait() for running in runs]
+        self.lost, self.throttled, self.died, self.unseen = [running.wait() for running in runs]
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +111,18 @@ def test_5_where_doubts_remain_since_look_ups_fail_too(troubles: Troubles) -> No
     assert troubles.dead.requests() == 3
 
 
+def test_4_where_the_tenant_cannot_be_looked_at_before_the_first_create(troubles: Troubles) -> None:
+    """Without knowing what is there nothing is sent: all is pending, and the message says what to do."""
+    assert (troubles.unseen.code, troubles.unseen.records) == (4, {"total": 3, "pending": 3}), troubles.unseen
+    assert troubles.dead_to_all.requests() == 0
+
+
 def test_a_taken_name_is_exists_where_equal_and_conflict_where_different(desk: Desk, server: Server) -> None:
     """A 409 is looked up: an equal stream exists, a different one is a conflict that names the differing parts."""
     other = webhook("c", status="disabled", subscriptions=[{"event_type": "user.deleted"}])
     server.seed(webhook("e", secret="another"), other)
-    ended = desk.provision(server, desk.write("in.jsonl", [webhook("e"), webhook("c"), webhook("n")]))
+    lines = desk.write("in.jsonl", [webhook("e"), webhook("c"), webhook("n")])
+    ended = desk.provision(server, lines, "--no-preflight")
     assert (ended.code, ended.records) == (1, {"total": 3, "created": 1, "exists": 1, "conflict": 1}), ended
     rows = {row["name"]: row for row in desk.results()}
     live = {one["name"]: one["id"] for one in server.streams()}
@@ -124,7 +134,7 @@ def test_a_taken_name_is_exists_where_equal_and_conflict_where_different(desk: D
     creates = server.requests()
     again = desk.provision(server, "in.jsonl")
     assert (again.code, server.requests()) == (1, creates), again
-    asked = desk.provision(server, "in.jsonl", "--retry-failed")
+    asked = desk.provision(server, "in.jsonl", "--retry-failed", "--no-preflight")
     assert (asked.code, server.requests()) == (1, creates + 1), asked
     assert server.accepted() == {"e": 1, "c": 1, "n": 1}
 

@@ -1,0 +1,165 @@
+"""One attempt of a lane: a claim is sent, and what came back is acted on.
+
+This module must never classify an answer or choose a delay itself (`core.retry`), nor say what is to be remembered
+(`core.outcome`); and it must never send a claim twice while nobody knows what became of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkstreams.core import outcome
+from bulkstreams.core.retry import Verdict, backoff, classify, used_up
+from bulkstreams.errors import SecretError
+from bulkstreams.model import Claim, Event, Failure, Reply
+from bulkstreams.schema import created_id, read_error, secrets_in
+
+if TYPE_CHECKING:
+    from bulkstreams.engine.lane import Lane
+
+
+class Attempts:
+    """Sends the claims of one lane, for as many workers as the lane has."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._client = lane.client
+        self._prepare = lane.tools.prepare
+        self._recorder = lane.tools.recorder
+        self._wall = lane.tools.clock.wall
+
+    def prepare(self, claim: Claim) -> bytes | None:
+        """Return the body to send; None where a secret is not to be had any more: then the record is invalid."""
+        try:
+            return self._prepare(claim)
+        except SecretError as error:
+            self.settle(claim, Event.NOT_APPLIED, Event.LINE_INVALID, attempts=claim.attempts, message=error.message)
+            return None
+
+    async def send(self, claim: Claim, body: bytes) -> None:
+        """Send a claim once the tenant's limits let it go, and act on what comes back."""
+        lane = self._lane
+        token = lane.credential.current() or await lane.token()
+        if token is None or not (
+            lane.limiter.passes(lane.in_flight) or await lane.limiter.acquire(lambda: lane.in_flight)
+        ):
+            lane.put_back(claim)
+            return
+        if lane.holding:
+            lane.put_back(claim)
+            return
+        tally = self._recorder.tally
+        tally.requests += 1
+        if claim.attempts:
+            tally.retries += 1
+        sent_at = self._wall()
+        lane.sent += 1
+        lane.in_flight += 1
+        lane.under_way.add(claim.id)
+        try:
+            answer = await self._client.create(body, token)
+        finally:
+            lane.in_flight -= 1
+            lane.under_way.discard(claim.id)
+        if type(answer) is Reply and answer.status == 201 and (remote_id := created_id(answer.body)) is not None:
+            lane.heard(answer, throttled=False)
+            self._recorder.put(outcome.created(claim, answer, remote_id, sent_at=sent_at, now=self._wall()))
+            return
+        if claim.first_sent_at is None and (isinstance(answer, Reply) or answer.sent):
+            claim = claim._replace(first_sent_at=sent_at)
+        await self._take(claim, answer, body, token)
+
+    async def _take(self, claim: Claim, answer: Reply | Failure, body: bytes, token: str) -> None:
+        """Act on an answer that is not the usual 201."""
+        lane = self._lane
+        remote_id = created_id(answer.body) if isinstance(answer, Reply) and 200 <= answer.status < 300 else None
+        verdict = classify(answer, usable=remote_id is not None)
+        if isinstance(answer, Reply):
+            lane.heard(answer, throttled=verdict is Verdict.THROTTLED)
+        else:
+            lane.limiter.changed()
+        match verdict:
+            case Verdict.CREATED:
+                self.settle(claim, Event.ACCEPTED, answer=answer, remote_id=remote_id)
+            case Verdict.THROTTLED:
+                lane.put_back(claim)
+            case Verdict.NOT_SENT:
+                self._not_sent(claim, answer)
+            case Verdict.LOST:
+                self._doubt(claim, answer, Event.LOST, _what_was_lost(answer))
+            case Verdict.NAME_TAKEN:
+                self._doubt(claim, answer, Event.NAME_TAKEN, "the name is taken, or the quota is used up")
+            case Verdict.UNAUTHORIZED:
+                lane.put_back(claim)
+                await lane.reauthorize(token)
+            case _:
+                self._refused(claim, answer, body, verdict)
+
+    def _refused(self, claim: Claim, answer: Reply | Failure, body: bytes, verdict: Verdict) -> None:
+        code, message = self._explain(answer, body)
+        if verdict is Verdict.REFUSED:
+            self.settle(claim, Event.REFUSED, answer=answer, error_code=code, message=message)
+        else:
+            self._lane.put_back(claim)
+            self._lane.forbidden(answer, message)
+
+    def _explain(self, answer: Reply | Failure, body: bytes) -> tuple[str | None, str]:
+        if isinstance(answer, Failure):
+            return None, answer.reason
+        code, message = read_error(answer.body, lambda text: self._lane.tools.mask(text, secrets_in(body)))
+        return code, message or f"the server answered {answer.status}"
+
+    def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
+        lane = self._lane
+        attempts = claim.attempts + 1
+        if not used_up(attempts, lane.settings.retries):
+            lane.later(claim._replace(attempts=attempts), backoff(attempts, lane.tools.draw()))
+            return
+        reason = answer.reason if isinstance(answer, Failure) else ""
+        self.give_up(claim, reason, answer)
+        lane.unsent(reason)
+
+    def give_up(self, claim: Claim, reason: str, answer: Reply | Failure | None = None) -> None:
+        """Settle a record whose attempts are used up and never reached the tenant."""
+        message = f"never sent: {reason}"
+        self.settle(claim, Event.NOT_APPLIED, Event.GAVE_UP, answer=answer, message=message)
+
+    def _doubt(self, claim: Claim, answer: Reply | Failure, event: Event, message: str) -> None:
+        self.settle(claim, event, answer=answer, message=message)
+        first_loss = event is Event.LOST and claim.ours_since is None
+        sent_at = self._lane.tools.clock.monotonic() - answer.elapsed_s
+        self._lane.reconciler.add(
+            claim.id, answered=event is Event.NAME_TAKEN, lost_since=sent_at if first_loss else None
+        )
+
+    def settle(
+        self,
+        claim: Claim,
+        *events: Event,
+        answer: Reply | Failure | None = None,
+        attempts: int | None = None,
+        remote_id: str | None = None,
+        error_code: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Have it remembered that a claim went through `events`."""
+        self._recorder.put(
+            outcome.ended(
+                claim,
+                *events,
+                now=self._wall(),
+                answer=answer,
+                attempts=attempts,
+                remote_id=remote_id,
+                error_code=error_code,
+                message=message,
+            )
+        )
+
+
+def _what_was_lost(answer: Reply | Failure) -> str:
+    if isinstance(answer, Failure):
+        return answer.reason
+    if answer.status < 300:
+        return f"a {answer.status} whose body names no stream"
+    return f"the server answered {answer.status}"

@@ -1,0 +1,77 @@
+"""The look-up before a tenant's first create: what stands there already is found, not made again.
+
+It makes a ledger that was lost, or a first run against a tenant that others have filled, as safe as any other, also
+where the tenant would take a second stream of a name. It costs one listing for each reading of the input, not a
+refusal for each record. This module must never send a create.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkstreams.core import outcome
+from bulkstreams.core.matching import Judgement, Stream, judge, mark
+from bulkstreams.engine.listing import Listing
+from bulkstreams.model import Doubt, Event, State
+from bulkstreams.schema import Page
+
+if TYPE_CHECKING:
+    from bulkstreams.engine.lane import Lane
+
+
+class Survey:
+    """One listing of a lane's tenant, held against the lane's pending records a page at a time."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._differing: dict[int, tuple[Doubt, Judgement]] = {}
+
+    async def run(self) -> bool:
+        """Settle the pending records whose streams stand at the tenant; return whether the lane may go on to send."""
+        lane = self._lane
+        listing = Listing(lane, "nothing was sent")
+        whole = await listing.run(self._take)
+        if listing.unreached is not None:
+            await lane.give_up(listing.unreached)
+        if not whole:
+            return False
+        for record, judgement in self._differing.values():
+            self._settle(record, judgement)
+        await lane.tools.recorder.flush()
+        await lane.tools.ledger.surveyed(lane.tenant)
+        return lane.stopped is None
+
+    async def _take(self, page: Page) -> None:
+        """Judge the pending records that the streams of one page may be."""
+        if not page.streams:
+            return
+        ledger = self._lane.tools.ledger
+        await self._lane.tools.recorder.flush()  # what the page before settled is pending no more
+        by_mark: dict[str | bytes, list[Stream]] = {}
+        for stream in page.streams:
+            by_mark.setdefault(stream.mark, []).append(stream)
+        names = [one for one in by_mark if isinstance(one, str)]
+        digests = [one for one in by_mark if isinstance(one, bytes)]
+        records = await ledger.unsent(self._lane.tenant, names, digests)
+        if records:
+            owned = await ledger.owned([stream.id for stream in page.streams])
+            for record in records:
+                self._judge(record, by_mark[mark(record)], owned)
+
+    def _judge(self, record: Doubt, streams: list[Stream], owned: set[str]) -> None:
+        judgement = judge(record, streams, owned, mature=True)
+        if judgement is None or judgement.stream is None:
+            return
+        if judgement.event is Event.FOUND_DIFFERENT:
+            # Where names are not unique, an equal one may stand on a later page.
+            self._differing.setdefault(record.id, (record, judgement))
+            return
+        self._differing.pop(record.id, None)
+        if record.name is None or judgement.event is Event.FOUND_OURS:
+            owned.add(judgement.stream.id)  # such a stream proves one record at most
+        self._settle(record, judgement)
+
+    def _settle(self, record: Doubt, judgement: Judgement) -> None:
+        tools = self._lane.tools
+        retries, now = self._lane.settings.retries, tools.clock.wall()
+        tools.recorder.put(outcome.found(record, judgement, before=State.PENDING, retries=retries, now=now))

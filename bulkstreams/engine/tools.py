@@ -1,0 +1,56 @@
+"""What a lane is given: its settings, and what every lane of a run shares. Values and protocols only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bulkstreams.engine.recorder import Recorder
+from bulkstreams.ledger import Ledger
+from bulkstreams.model import Claim
+
+
+class Clock(Protocol):
+    """The time, both kinds: monotonic seconds to wait by, epoch seconds to write down."""
+
+    def monotonic(self) -> float:
+        """Return monotonic seconds."""
+
+    def wall(self) -> float:
+        """Return seconds since 1970, UTC."""
+
+
+class Credential(Protocol):
+    """Where a lane gets its token."""
+
+    def current(self) -> str | None:
+        """Return the token if there is a fresh one."""
+
+    async def token(self) -> str:
+        """Return a fresh token, fetched if need be; raise CredentialsError where none is to be had."""
+
+    async def refresh(self, stale: str) -> str:
+        """Return another token than `stale`, which the server refused; raise CredentialsError where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneSettings:
+    """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something."""
+
+    concurrency: int
+    retries: int
+    settle_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance."""
+
+    ledger: Ledger
+    recorder: Recorder
+    prepare: Callable[[Claim], bytes]
+    mask: Callable[[str, tuple[str, ...]], str]
+    allow: Callable[[int], int]
+    clock: Clock
+    draw: Callable[[], float]
