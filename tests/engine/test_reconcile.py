@@ -76,6 +76,35 @@ def test_a_409_to_the_first_attempt_is_never_taken_for_ours() -> None:
     assert not any(one.recovered for one in rig.ledger.settlements.values())
 
 
+def test_a_409_after_an_attempt_that_never_left_is_not_ours() -> None:
+    """A connection that was refused cannot have created what somebody else made in the very same second."""
+    client = ScriptedClient()
+    refused = Failure("no connection to example.com:443 (refused)", False, 0.01)
+
+    def script(name: str, n: int) -> object:
+        if n == 1:
+            return refused
+        client.add(webhook("s0"))
+        return 409
+
+    client.script = script
+    rig = Rig([webhook("s0")], client)
+    rig.run()
+    assert rig.ledger.counts() == {"exists": 1}
+    assert rig.ledger.settlements[1].attempts == 2
+
+
+def test_a_full_quota_leaves_no_doubt_behind() -> None:
+    """The 409s that were under way when the quota showed are looked up as well, so the next run only has to send."""
+    client = ScriptedClient()
+    client.script = lambda name, n: "ok" if len(client.streams) < 10 else 409
+    rig = Rig(webhooks(60), client, concurrency=16)
+    lane = rig.run()
+    assert "quota" in str(lane.stopped)
+    assert rig.ledger.counts() == {"created": 10, "pending": 50}
+    assert {rig.ledger.attempts[id_] for id_, state in rig.ledger.state.items() if state == "pending"} == {0}
+
+
 def test_a_409_with_a_free_name_is_a_full_quota_and_costs_no_attempt() -> None:
     """The lane stops, says so, and leaves its records for later: unsent, or in doubt until the next look-up."""
     client = ScriptedClient()
@@ -190,6 +219,74 @@ def test_clocks_that_differ_do_not_change_the_verdict(ahead: float) -> None:
     assert rig.ledger.counts() == {"created": 1, "exists": 1}
     assert rig.ledger.settlements[1].recovered
     assert not rig.ledger.settlements[2].recovered
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -60.0, 60.0, 86_400.0])
+@pytest.mark.parametrize("survey", [False, True])
+def test_a_clock_that_is_set_while_a_run_goes_on_changes_no_verdict(jump: float, survey: bool) -> None:
+    """Between the send and the look-up our clock is set by a day or a minute: still ours is ours, and theirs is not."""
+    clock = FakeClock()
+    client = ScriptedClient()
+
+    def script(name: str, n: int) -> object:
+        clock.ahead = jump
+        if name == "theirs" and n == 1:
+            client.streams.append({**webhook("theirs"), "id": "est_t", "created_at": stamp(NOON - 60)})
+            return LOST
+        return After(LOST) if name == "mine" and n == 1 else "ok"
+
+    client.script = script
+    rig = Rig([webhook("mine"), webhook("theirs"), webhook("plain")], client, clock=clock)
+    rig.run(survey=survey)
+    assert rig.ledger.counts() == {"created": 2, "exists": 1}
+    assert {name: client.times(name) for name in ("mine", "theirs", "plain")} == {"mine": 1, "theirs": 1, "plain": 1}
+    assert rig.ledger.settlements[1].recovered
+
+
+def test_the_next_run_judges_by_the_servers_clock_whatever_ours_says() -> None:
+    """A process that died left the server's instant of its intent; that our clock was set since does not matter."""
+    client = ScriptedClient()
+    client.ahead = 5_000.0
+    rig = Rig([webhook("mine"), webhook("theirs")], client, clock=FakeClock(ahead=-86_400.0))
+    client.streams += [
+        {**webhook("mine"), "id": "est_m", "created_at": stamp(NOON + 4_990)},
+        {**webhook("theirs"), "id": "est_t", "created_at": stamp(NOON + 4_900)},
+    ]
+    rig.ledger.leave_in_doubt(1, sent_at=NOON + 4_989)
+    rig.ledger.leave_in_doubt(2, sent_at=NOON + 4_989)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1, "exists": 1}
+
+
+def test_a_thousand_doubts_at_a_tenant_of_five_thousand_cost_one_listing() -> None:
+    """A hundred pages serve them all, however many doubts they are."""
+    client = ScriptedClient()
+    for i in range(5_000):
+        client.streams.append({**webhook(f"old{i}"), "id": f"est_old{i}", "created_at": "2020-01-01T00:00:00Z"})
+    rig = Rig(webhooks(1_000), client)
+    for id_ in range(1, 1_001):
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON - 1)
+        if id_ % 2:
+            client.streams.insert(id_ * 5, {**webhook(f"s{id_ - 1}"), "id": f"est_{id_}", "created_at": stamp(NOON)})
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1_000}
+    assert len(client.pages) == 110
+    assert len(client.creates) == 500
+
+
+def test_look_ups_take_a_fifth_of_the_requests_while_there_is_more_to_send() -> None:
+    """Every tenth answer is lost at a tenant of twenty pages: its doubts wait for one another, not the records."""
+    client = ScriptedClient(lambda name, n: After(LOST) if name.endswith("7") and n == 1 else "ok")
+    client.took_s = 0.5
+    for i in range(1_000):
+        client.streams.append({**webhook(f"old{i}"), "id": f"est_old{i}", "created_at": "2020-01-01T00:00:00Z"})
+    rig = Rig(webhooks(1_000), client)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1_000}
+    assert len(client.creates) == 1_000
+    last_create = client.creates[-1][0]
+    meanwhile = sum(at < last_create for at, _ in client.pages)
+    assert 0 < meanwhile <= 300  # 1,000 / 4, and the listing that is under way at the end
 
 
 def test_a_clock_that_was_set_back_delays_a_look_up_by_a_settle_time_at_most() -> None:
