@@ -138,9 +138,7 @@ def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *,
     did not and nothing was found, the answer is None: look again.
     """
     if doubt.name is None:
-        # Nothing else tells such streams apart; and a 409 cannot be about a name that there is none of.
-        refused = doubt.name_taken and doubt.ours_since is None
-        found = [] if refused else [stream for stream in found if stream.id not in owned]
+        found = _twins(doubt, found, owned)
     equal = [stream for stream in found if stream.digest == doubt.digest]
     if equal:
         # Of several, the newest: only one made after our intent can be ours.
@@ -150,6 +148,20 @@ def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *,
     if found:
         return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))
     return Judgement(Event.ABSENT) if mature or doubt.name_taken else None
+
+
+def _twins(doubt: Doubt, found: Sequence[Stream], owned: Collection[str]) -> list[Stream]:
+    """Return the one nameless stream, if any, that this record may take.
+
+    Several records may have one definition and no name, and nothing but their number tells their streams apart: so
+    each takes a stream that no other record stands for, and one that may have been sent takes only what was made
+    since, the oldest first, lest it take a twin's and leave it one that is too old. A 409 cannot be about a name that
+    there is none of.
+    """
+    if doubt.name_taken and doubt.ours_since is None:
+        return []
+    free = [one for one in found if one.id not in owned and (doubt.ours_since is None or _may_be_ours(doubt, one))]
+    return sorted(free, key=lambda one: one.created_at or 0.0)[:1]
 
 
 def _may_be_ours(doubt: Doubt, stream: Stream) -> bool:

@@ -102,9 +102,13 @@ class Lane:
         self.finished = True
 
     async def _survey(self) -> bool:
+        """Look what is there, but first whose it is: a stream that a doubt is about is no other record's."""
         self.surveying = True
+        while self.reconciler.busy:
+            self._changed.clear()
+            await self._changed.wait()
         try:
-            return await Survey(self).run()
+            return self.stopped is None and await Survey(self).run()
         finally:
             self.surveying = False
 

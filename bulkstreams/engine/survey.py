@@ -1,8 +1,8 @@
 """The look-up before a tenant's first create: what stands there already is found, not made again.
 
 It makes a ledger that was lost, or a first run against a tenant that others have filled, as safe as any other, also
-where the tenant would take a second stream of a name. It costs one listing for each reading of the input, not a
-refusal for each record. This module must never send a create.
+where the tenant would take a second stream of a name. It costs one listing, not a refusal for each record, and is not
+done again for records that were looked for already. This module must never send a create.
 """
 
 from __future__ import annotations

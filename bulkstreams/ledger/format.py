@@ -26,7 +26,7 @@ CREATE TABLE tenant (
     id      INTEGER PRIMARY KEY,
     name    TEXT NOT NULL UNIQUE,
     address TEXT NOT NULL,                -- where it was when the ledger first met it; it must stay there
-    surveyed INTEGER                      -- the reading whose records were looked up there before they were sent
+    surveyed INTEGER                      -- the last record that was looked for there before it was sent
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE input (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);

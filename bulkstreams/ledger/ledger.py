@@ -259,11 +259,13 @@ class Ledger:
     # -- the survey: what stands at a tenant before anything is sent there ---------------------------------------------
 
     async def needs_survey(self, tenant: TenantName) -> bool:
-        """Return whether the tenant holds records of this reading that were never looked for there."""
-        id_ = self._tenants[tenant]
-        sql = "SELECT surveyed FROM tenant WHERE id = ?"
-        surveyed: int | None = await self._writer.do(lambda db: db.execute(sql, (id_,)).fetchone()[0])
-        return surveyed != self.reading_id
+        """Return whether records of the tenant are to be sent that were never looked for there."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        sql = """SELECT EXISTS (SELECT 1 FROM record INDEXED BY record_pending
+                                 WHERE tenant = :tenant AND state = 'pending' AND reading = :reading
+                                   AND id > (SELECT coalesce(surveyed, 0) FROM tenant WHERE id = :tenant))"""
+        values = {"tenant": id_, "reading": reading}
+        return bool(await self._writer.do(lambda db: db.execute(sql, values).fetchone()[0]))
 
     async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
         """Return pending records of the tenant (at most `MOST_UNSENT`) under these names, or nameless ones so made."""
@@ -271,10 +273,10 @@ class Ledger:
         return await self._writer.do(lambda db: statements.unsent(db, id_, reading, names, digests, MOST_UNSENT))
 
     async def surveyed(self, tenant: TenantName) -> None:
-        """Note that every record of this reading was looked for at the tenant."""
-        id_, reading = self._tenants[tenant], self.reading_id
-        sql = "UPDATE tenant SET surveyed = ? WHERE id = ?"
-        await self._writer.do(lambda db: db.execute(sql, (reading, id_)).rowcount)
+        """Note that every record of the tenant that is in the ledger by now was looked for there."""
+        id_ = self._tenants[tenant]
+        sql = "UPDATE tenant SET surveyed = (SELECT max(id) FROM record) WHERE id = ?"
+        await self._writer.do(lambda db: db.execute(sql, (id_,)).rowcount)
 
 
 def _take_lease(path: Path) -> FileLock:

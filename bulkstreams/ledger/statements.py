@@ -130,6 +130,8 @@ def _move(
         and after is not State.INVALID
         and not (after is State.CONFLICT and anchor)
     )
+    if fresh:
+        db.execute("UPDATE tenant SET surveyed = NULL WHERE id = ?", (row.tenant,))  # it is another stream now
     db.execute(  # what is put into the text below is fixed text, never a value
         f"""UPDATE record SET input = :input, line = :line, offset = :offset, length = :length, reading = :reading,
               state = :after, digest = coalesce(:digest, digest),

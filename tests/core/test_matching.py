@@ -319,3 +319,14 @@ def test_a_nameless_doubt_takes_no_stream_that_another_record_stands_for() -> No
     assert judge(lost, found, {"est_1"}, mature=True) == Judgement(Event.ABSENT)
     refused = lost._replace(name_taken=True, ours_since=None)
     assert judge(refused, found, mature=False) == Judgement(Event.ABSENT)
+
+
+def test_a_nameless_record_takes_the_oldest_stream_that_may_be_its_own() -> None:
+    """What is older than its intent is a twin's; and one that was never sent takes any that nobody stands for."""
+    shown = digest({"destination": {"type": "action", "configuration": {"action_id": "a"}}})
+    lost = Doubt(1, None, shown, shown, 1, ours_since=100.0)
+    old, first, second = (Stream(f"est_{at}", None, shown, at) for at in (50.0, 101.0, 102.0))
+    assert judge(lost, [second, first, old], mature=True) == Judgement(Event.FOUND_OURS, first)
+    assert judge(lost, [second, first, old], {first.id}, mature=True) == Judgement(Event.FOUND_OURS, second)
+    assert judge(lost, [old], mature=True) == Judgement(Event.ABSENT)
+    assert judge(lost._replace(ours_since=None), [first, old], mature=True) == Judgement(Event.FOUND_EQUAL, old)

@@ -90,6 +90,7 @@ class FakeLedger:
         self.ours_since: dict[int, float | None] = dict.fromkeys(self.definitions)
         self.status: dict[int, int | None] = dict.fromkeys(self.definitions)
         self.surveys = 0
+        self.intents: list[float] = []
         self.tally = Tally()
         self.claims: list[int] = []
         self.most_held = 0
@@ -105,6 +106,7 @@ class FakeLedger:
         for id_ in ids:
             self.state[id_] = State.IN_FLIGHT
         self.claims.append(len(ids))
+        self.intents += [now if server_now is None else server_now] * len(ids)
         self.most_held = max(self.most_held, sum(state is State.IN_FLIGHT for state in self.state.values()))
         return [self._claim(tenant, id_, now if server_now is None else server_now) for id_ in ids]
 
@@ -210,7 +212,7 @@ class ScriptedClient:
         self.page_script: Callable[[int], Any] = lambda _n: None
         self.page_size = 50
         self.ahead = 0.0
-        self.took_s = 0.01
+        self.took_s = self.page_took_s = 0.01
         self.at_once = self.most_at_once = 0
         self._made = 0
 
@@ -264,7 +266,7 @@ class ScriptedClient:
         """Take a request for a page of the list."""
         self.pages.append((asyncio.get_running_loop().time(), cursor))
         self.tokens.append(token)
-        await anyio.sleep(self.took_s)
+        await anyio.sleep(self.page_took_s)
         told = self.page_script(len(self.pages))
         if told is not None:
             return self._answer(told)

@@ -196,6 +196,38 @@ def test_one_listing_of_many_pages_serves_all_doubts() -> None:
     assert len(client.pages) <= 2 * 6
 
 
+def test_twins_in_doubt_each_take_the_stream_that_may_be_theirs() -> None:
+    """An older doubt must not take the younger one's stream: that one could then only find what is too old for it."""
+    one = webhook(None, "https://e.com/a")
+    client = ScriptedClient()
+    client.streams += [
+        {**one, "id": "est_first", "created_at": stamp(NOON - 10)},
+        {**one, "id": "est_second", "created_at": stamp(NOON - 1)},
+    ]
+    rig = Rig([one, one], client)
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 10)
+    rig.ledger.leave_in_doubt(2, sent_at=NOON - 1)
+    rig.run()
+    assert {id_: (s.state, s.remote_id) for id_, s in rig.ledger.settlements.items()} == {
+        1: ("created", "est_first"),
+        2: ("created", "est_second"),
+    }
+
+
+def test_one_stream_that_is_too_old_for_them_is_not_taken_by_every_twin() -> None:
+    """Three records, one stream, which can only be the third's: the other two are sent."""
+    one = webhook(None, "https://e.com/a")
+    client = ScriptedClient()
+    client.streams.append({**one, "id": "est_third", "created_at": stamp(NOON - 10)})
+    rig = Rig([one] * 3, client)
+    for id_, ago in ((1, 1), (2, 1), (3, 10)):
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON - ago)
+    rig.run()
+    assert rig.ledger.counts() == {"created": 3}
+    assert len(client.streams) == 3
+    assert len({settled.remote_id for settled in rig.ledger.settlements.values()}) == 3
+
+
 def test_streams_without_a_name_are_judged_by_what_shows_and_when_it_was_made() -> None:
     """An old twin of a nameless stream is not ours; one made after our intent is."""
     client = ScriptedClient(lambda name, n: After(LOST) if name.endswith("/a") and n == 1 else "ok")
@@ -278,6 +310,7 @@ def test_look_ups_take_a_fifth_of_the_requests_while_there_is_more_to_send() -> 
     """Every tenth answer is lost at a tenant of twenty pages: its doubts wait for one another, not the records."""
     client = ScriptedClient(lambda name, n: After(LOST) if name.endswith("7") and n == 1 else "ok")
     client.took_s = 0.5
+    client.page_took_s = 0.001
     for i in range(1_000):
         client.streams.append({**webhook(f"old{i}"), "id": f"est_old{i}", "created_at": "2020-01-01T00:00:00Z"})
     rig = Rig(webhooks(1_000), client)

@@ -166,3 +166,25 @@ def test_the_survey_and_old_doubts_do_not_get_in_each_others_way() -> None:
     assert rig.ledger.counts() == {"created": 2}
     assert rig.ledger.settlements[1].remote_id == "est_mine"
     assert [name for _, name in client.creates] == ["s1"]
+
+
+def test_a_doubtful_twins_stream_is_not_taken_by_a_record_that_was_never_sent() -> None:
+    """The survey waits until the doubts are cleared: the stream is the first record's, and the second is sent."""
+    client = ScriptedClient(unique=False)
+    one = webhook(None, "https://e.com/a")
+    client.add(one, at=NOON - 1)
+    rig = Rig([one, one], client)
+    rig.ledger.leave_in_doubt(1, sent_at=NOON - 1)
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"created": 2}
+    assert (rig.ledger.settlements[1].remote_id, rig.ledger.settlements[1].recovered) == ("est_1", True)
+    assert len(client.streams) == 2
+
+
+def test_an_intent_after_the_survey_is_dated_by_the_servers_clock() -> None:
+    """What a process that dies leaves in the ledger can be compared with the server's instants."""
+    client = ScriptedClient()
+    client.ahead = 5_000.0
+    rig = Rig(webhooks(1), client)
+    rig.run(survey=True)
+    assert [at - NOON - 5_000.0 for at in rig.ledger.intents] == [pytest.approx(0.0, abs=1.1)]

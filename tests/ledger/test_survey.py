@@ -77,8 +77,8 @@ async def test_only_what_is_pending_in_this_reading_is_found(path: Path) -> None
 
 
 @in_loop
-async def test_a_survey_holds_for_its_reading_and_tenant(path: Path) -> None:
-    """Done once, it is not asked for again by a rerun of the same input; a new reading asks anew."""
+async def test_a_survey_holds_for_the_records_and_the_tenant_of_its_time(path: Path) -> None:
+    """Done once, it is not asked for again by a rerun; a line that is new, or another than it was, asks anew."""
     ledger = await start(path)
     await read(ledger, [good("a"), good("b", tenant="local")])
     await ledger.reopen(retry_failed=False)
@@ -91,8 +91,16 @@ async def test_a_survey_holds_for_its_reading_and_tenant(path: Path) -> None:
         assert await ledger.same_source("source")
         await ledger.reopen(retry_failed=False)
         assert not await ledger.needs_survey(ACME)
-        await read(ledger, [good("a"), good("new")], source="another")
-        await ledger.reopen(retry_failed=False)
+        await read(ledger, [good("a"), bad()], source="another")
+        assert not await ledger.needs_survey(ACME)
+        await read(ledger, [good("a"), good("new")], source="a third")
+        assert await ledger.needs_survey(ACME)
+        await ledger.surveyed(ACME)
+        await read(ledger, [good("a"), good("new")], source="a fourth")
+        assert not await ledger.needs_survey(ACME)
+        (claim,) = await ledger.claim(ACME, 1, 20.0)
+        await ledger.settle([settled(claim, State.REFUSED)], Tally())
+        await read(ledger, [good("a", "disabled"), good("new")], source="a fifth")
         assert await ledger.needs_survey(ACME)
 
 
