@@ -59,7 +59,7 @@ def feed(seed: int, records: int, tenants: Sequence[str], *, seeded: bool) -> Fe
             lines.append(Line(number, tenants[0], "", "invalid", chance.choice(_INVALID)))
         elif chance.random() < 0.02 and (firsts := [line for line in lines if line.expected == "created"]):
             lines.append(_again(number, chance.choice(firsts), chance))
-        elif chance.random() < 0.03 and (firsts := [line for line in lines if _may_have_twins(line)]):
+        elif chance.random() < 0.08 and (firsts := [line for line in lines if _may_have_twins(line)]):
             lines.append(_twin(number, chance.choice(firsts)))
         else:
             lines.append(chance.choice(_KINDS)(number, chance.choice(tenants), tenants[0], chance))

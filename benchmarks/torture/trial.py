@@ -18,7 +18,7 @@ from typing import Any, Final
 from benchmarks.machine import ENVIRONMENT
 from benchmarks.torture.feed import Feed, configuration, feed
 from benchmarks.torture.judge import Complaint, Findings, count, judge
-from benchmarks.torture.lives import IN_ORDER, LEDGER, TOLD, Body, End, Life, drawn
+from benchmarks.torture.lives import LEDGER, TOLD, Body, End, Life, drawn, in_order
 from benchmarks.torture.server import Server, served
 
 AGE_S: Final = 3.2
@@ -79,8 +79,8 @@ class Trial:
             if life.code == -SIGKILL:
                 self.killed += 1
                 self.at_points += bool(end.point) and not life.overdue
-            elif not end.point:
-                self.signalled += 1
+            else:
+                self.signalled += bool(end.signals)
             if life.code in {0, 1}:
                 self._complain(f"all is done after {self.killed} of {self.kills} kills: more records are needed")
                 return
@@ -95,7 +95,7 @@ class Trial:
     def _live(self, body: Body, end: End | None) -> Life:
         self.lives += 1
         life = body.live(end)
-        if life.code not in IN_ORDER or "Traceback" in life.errors or (end is None and life.overdue):
+        if not in_order(life.code, end) or "Traceback" in life.errors or (end is None and life.overdue):
             self._complain(f"life {self.lives}, {end}: {life}")
         return life
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.torture.feed import Line, feed
 from benchmarks.torture.judge import KINDS, Complaint, Findings, count, judge
-from benchmarks.torture.lives import REQUESTS, START, drawn
+from benchmarks.torture.lives import REQUESTS, START, End, drawn, in_order
 from benchmarks.torture.trial import Trial
 from bulkstreams.failpoints import POINTS
 
@@ -213,3 +213,23 @@ def test_what_was_told_and_is_taken_up_again_is_no_complaint() -> None:
     case = Case()
     case.told[0].update(state="exhausted", remote_id=None)
     assert case.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "signals", "expected"),
+    [
+        (-9, (), True),
+        (0, (), True),
+        (5, (), True),
+        (143, (15,), True),
+        (-2, (2, 2), True),
+        (-2, (2,), False),
+        (-11, (), False),
+        (2, (), False),
+        (3, (), False),
+    ],
+)
+def test_a_life_that_ends_as_none_should_is_noticed(code: int, signals: tuple[Any, ...], expected: bool) -> None:
+    """Exit codes of a run, our own SIGKILL, and a second signal that met a process past its handlers; no others."""
+    assert in_order(code, End(REQUESTS, 1, 0.0, signals)) is expected
+    assert in_order(code, None) is (expected and len(signals) < 2)
