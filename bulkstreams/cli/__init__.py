@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 
+from bulkstreams import failpoints
 from bulkstreams.cli.app import app, fail
 from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 
@@ -13,6 +14,7 @@ from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 def main() -> None:
     """Run the command line and exit with its code. No traceback reaches a user, unless BULKSTREAMS_DEBUG asks."""
     try:
+        failpoints.arm(os.environ)
         app(prog_name="bulkstreams")
         code = 0
     except SystemExit as ended:
