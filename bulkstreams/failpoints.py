@@ -26,8 +26,8 @@ VARIABLE: Final = "BULKSTREAMS_FAILPOINT"
 
 _METHODS: Final[Mapping[type, tuple[str, ...]]] = {
     Ledger: (
-        "begin_run", "begin_reading", "ingest", "end_reading", "reopen", "claim", "settle", "doubts", "owned",
-        "end_run",
+        "begin_run", "begin_reading", "ingest", "end_reading", "reopen", "unsent", "surveyed", "claim", "settle",
+        "doubts", "owned", "end_run",
     ),
     Client: ("create", "page"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from benchmarks.machine import arguments
 from benchmarks.torture.trial import Trial
 
 BRIEF = {"seed": 1, "rounds": 1, "kills": 2, "records": 80, "tenants": 3, "rate": 10}
-LONG = {"seed": 1, "rounds": 3, "kills": 34, "records": 5100, "tenants": 6, "rate": 45}
+LONG = {"seed": 1, "rounds": 3, "kills": 34, "records": 8000, "tenants": 6, "rate": 45}
 FORMS = {"unique": "only where names are unique", "not-unique": "only where the server takes a name twice"}
 
 

@@ -46,12 +46,12 @@ def mark_of(stream: Mapping[str, Any]) -> str:
     return str(name if name is not None else stream["destination"]["configuration"].get("webhook_endpoint"))
 
 
-def feed(seed: int, records: int, tenants: Sequence[str], *, seeded: bool) -> Feed:
+def feed(seed: int, records: int, tenants: Sequence[str]) -> Feed:
     """Make an input of so many lines for some tenants, of which the first is the default one."""
     chance = Random(f"{seed} feed")
     lines: list[Line] = []
     seeds: list[tuple[str, Definition]] = []
-    there = set(chance.sample(range(records), min(SEEDS, records // 4))) if seeded else set()
+    there = set(chance.sample(range(records), min(SEEDS, records // 4)))
     for number in range(1, records + 1):
         if number - 1 in there:
             lines.append(_there_before(number, chance.choice(tenants), seeds))

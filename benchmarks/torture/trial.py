@@ -51,7 +51,7 @@ class Trial:
         """Run it in an empty folder, and judge it; return itself."""
         began = time.monotonic()
         tenants = [f"t{number}" for number in range(self.tenants)]
-        given = feed(self.seed, self.records, tenants, seeded=self.unique)
+        given = feed(self.seed, self.records, tenants)
         with served(self.seed, unique=self.unique, rate=self.rate) as server:
             (folder / "in.jsonl").write_text(given.text(), encoding="utf-8")
             (folder / "bulkstreams.toml").write_text(configuration({name: server.url_of(name) for name in tenants}))
