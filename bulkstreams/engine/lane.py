@@ -68,6 +68,7 @@ class Lane:
         self._fetching: set[anyio.CancelScope] = set()
         self._budget = window
         self.server_clock = ServerClock()
+        self._clock_is_old = True
         self._window = min(2 * settings.concurrency, MAX_WINDOW)
         self._ready: deque[Claim] = deque()
         self._waiting: list[tuple[float, int, Claim]] = []
@@ -194,6 +195,7 @@ class Lane:
     async def _take(self, room: int) -> list[Claim]:
         clock, count = self.tools.clock, self.tools.allow(room)
         server_now = self.server_clock.at(clock.monotonic())
+        self._clock_is_old = True  # once for each claim is often enough
         claims: list[Claim] = []
         if count:
             claims = await self.tools.ledger.claim(self.tenant, count, clock.wall(), server_now=server_now)
@@ -244,7 +246,9 @@ class Lane:
         """Take from a reply what it says of the tenant's clock and budget; after a 429 the whole lane pauses."""
         self._unreachable = 0
         now = self.tools.clock.monotonic()
-        self.server_clock.heard(reply.headers, now)
+        if self._clock_is_old:
+            self._clock_is_old = False
+            self.server_clock.heard(reply.headers, now)
         if throttled:
             # One pause for all that were refused together: those already under way when it began say nothing new.
             self.tools.recorder.tally.throttled += 1

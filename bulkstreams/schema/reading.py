@@ -35,6 +35,7 @@ MOST_PROBLEMS: Final = 100
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CATALOGUE: Final = tuple(sorted(EVENT_TYPES))
 _ENVELOPE: Final = ("stream", "tenant", "key")
+_SET_BY_API: Final = frozenset(RESPONSE_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ def read_line(data: bytes, rules: Rules, unresolvable: Callable[[Reference], str
         if not isinstance(definition, dict):
             wrong = Problem(path="stream", message=f"must be an object (got {type_name(definition)})")
             return Invalid(problems=(*envelope.problems, wrong), tenant=envelope.tenant, key=envelope.key_beside(None))
-    notes = _drop_response_only(definition) if _may_be_shown(data) else []
+    notes = _drop_response_only(definition)
     problems = _check_shape(definition)
-    if b"\\" in data or b"${" in data or b"##" in data or b"@@" in data:
+    if b"\\" in data or b"$" in data or b"#" in data or b"@" in data:  # one sign is found at a glance, two are not
         problems = _check_texts(definition, problems, unresolvable)
     for event in _check_events(definition, rules):
         if event.message.startswith(_UNKNOWN) and rules.allow_unknown_events:
@@ -105,20 +106,13 @@ def line_digest(data: bytes) -> bytes | None:
         return None
 
 
-_NOT_VERBATIM: Final = tuple(f'"{name}"'.encode() for name in ("stream", *RESPONSE_ONLY, "aws_partner_event_source"))
-
-
 def prepare(data: bytes, resolve: Callable[[Reference], str]) -> bytes | None:
     """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
     A line that holds nothing to take out or to resolve is sent as it is. What `resolve` raises goes through.
     """
-    if b"\\" not in data and b"${" not in data:
-        for name in _NOT_VERBATIM:
-            if name in data:
-                break
-        else:
-            return data
+    if not (_may_be_shown(data) or b"$" in data or b'"stream"' in data):
+        return data
     try:
         decoded = orjson.loads(data)
         definition = decoded.get("stream", decoded)
@@ -262,16 +256,18 @@ def _may_be_shown(data: bytes) -> bool:
 
 def _drop_response_only(definition: dict[str, Any]) -> list[Problem]:
     """Take out what the API returns and does not accept, so that an export is valid input."""
-    dropped = [field for field in RESPONSE_ONLY if field in definition]
-    for field in dropped:
-        del definition[field]
+    dropped = []
+    if not _SET_BY_API.isdisjoint(definition):
+        dropped = [field for field in RESPONSE_ONLY if field in definition]
+        for field in dropped:
+            del definition[field]
     destination = definition.get("destination")
     if isinstance(destination, dict) and destination.get("type") == "eventbridge":
         configuration = destination.get("configuration")
         if isinstance(configuration, dict) and "aws_partner_event_source" in configuration:
             del configuration["aws_partner_event_source"]
             dropped.append("destination.configuration.aws_partner_event_source")
-    return [Problem(path=field, message="is set by the API; left out") for field in dropped]
+    return [Problem(path=field, message="is set by the API; left out") for field in dropped] if dropped else []
 
 
 def _check_shape(definition: Mapping[str, Any]) -> list[Problem]:
