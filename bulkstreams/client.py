@@ -84,10 +84,10 @@ class Watch:
     def end(self, task: asyncio.Task[object]) -> bool:
         """Watch no longer; return whether the request's time had run out."""
         self._deadlines.pop(task, None)
-        if task in self._expired:
-            self._expired.discard(task)
-            return True
-        return False
+        if not self._expired or task not in self._expired:
+            return False
+        self._expired.discard(task)
+        return True
 
     def _look(self) -> None:
         now = perf_counter()

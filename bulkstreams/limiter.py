@@ -49,7 +49,11 @@ class Limiter:
 
     def passes(self, in_flight: int) -> bool:
         """Let one more request through at once where nothing limits it: the fast way of `acquire`."""
-        if self._closed or self._bucket is not None or self._turn.locked() or self._wait(in_flight) > 0.0:
+        if self._closed or self._bucket is not None or self._turn.locked():
+            return False
+        if self._window is None and not self._resume_at:
+            return True
+        if self._wait(in_flight) > 0.0:
             return False
         if self._window is not None:
             self._window.take()
