@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 
+from bulkstreams.cli import outlets
 from bulkstreams.cli.app import app, fail
 from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 
 
 def main() -> None:
     """Run the command line and exit with its code. No traceback reaches a user, unless BULKSTREAMS_DEBUG asks."""
+    outlets.prepare()
     try:
         app(prog_name="bulkstreams")
         code = 0

@@ -20,6 +20,7 @@ import orjson
 import typer
 
 from bulkstreams import report
+from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, choose, console, show
 from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
@@ -156,6 +157,7 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
             server = await stack.enter_async_context(Sandbox(SandboxSettings()))
             settings = settings.with_sandbox(server.url)
         session = await stack.enter_async_context(open_session(options, settings, os.environ, live))
+        stack.enter_context(watch_reader(lambda: session.engine.stop("nobody reads standard error any more")))
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
