@@ -170,11 +170,19 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
 
 
 async def _watch_signals(session: Session) -> None:
-    with anyio.open_signal_receiver(*_SIGNALS) as received:
+    with anyio.open_signal_receiver(*_heeded()) as received:
         async for number in received:
             if session.interrupted is None:
                 _say("draining: requests under way end in order, nothing new starts; once more to leave at once")
+            elif number == signal.SIGHUP:
+                continue  # a terminal that closes says so twice: through its shell, and through the system
             session.interrupt(_SIGNALS[number])
+
+
+def _heeded() -> list[signal.Signals]:
+    """Return the signals that end a run; a SIGHUP that was ignored from the start (`nohup`) stays ignored."""
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _SIGNALS if not (deaf and number == signal.SIGHUP)]
 
 
 @app.command()
@@ -265,7 +273,7 @@ def sandbox(
 async def _serve(settings: SandboxSettings) -> None:
     async with Sandbox(settings) as server:
         _print(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
-        with anyio.open_signal_receiver(*_SIGNALS) as received:
+        with anyio.open_signal_receiver(*_heeded()) as received:
             async for _ in received:
                 return
 
