@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
@@ -137,13 +136,9 @@ def run(
         figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
         _print_figures(figures, as_json, "would send")
         raise typer.Exit(code)
-    with _results_to(results, live):
+    with _results_to(results, live) as rows:
         ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
-    if as_json:
-        _print_json(ended.figures)
-    else:
-        _tell(ended)
-    raise typer.Exit(ended.exit_code)
+    raise typer.Exit(_finish(ended, rows, as_json=as_json))
 
 
 async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
@@ -333,6 +328,28 @@ def _print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
     _say(f"{verb}: {records['total']:,} records: {', '.join(parts) or 'none'}")
 
 
+def _finish(ended: RunReport, rows: _Rows | None, *, as_json: bool) -> int:
+    """Tell how a run ended; return its exit code, or that of an output which took nothing where all else went well."""
+    code = int(ended.exit_code)
+    if not as_json:
+        _tell(ended)
+    else:
+        try:
+            _print_json(ended.figures)
+        except typer.Exit as gone:
+            code = code or gone.exit_code
+        except OutputError as error:
+            code = code or fail(error)
+    if rows is not None and rows.trouble is not None:
+        code = code or fail(_lost(rows.trouble, ended.figures["ledger"]))
+    return code
+
+
+def _lost(trouble: str, ledger: str) -> OutputError:
+    hint = shlex.join(["bulkstreams", "results", ledger])
+    return OutputError(f"the results could not be written ({trouble}).", hint=f"The ledger holds them all: {hint}")
+
+
 def _tell(ended: RunReport) -> None:
     for text in report.summary(ended.figures, ended.reasons, ended.failures):
         _say(text)
@@ -342,34 +359,41 @@ def _tell(ended: RunReport) -> None:
 
 
 @contextmanager
-def _results_to(target: str | None, live: Live) -> Iterator[None]:
+def _results_to(target: str | None, live: Live) -> Iterator[_Rows | None]:
     """Write settled records to a file or standard output while the context lasts."""
     if target is None:
-        yield
-        return
-    if target == "-":
-        live.outcomes = partial(_write_rows, live, sys.stdout)
-        yield
-        return
-    try:
-        file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
-    with file:
-        live.outcomes = partial(_write_rows, live, file)
-        yield
+        yield None
+    elif target == "-":
+        yield _Rows(live, sys.stdout)
+    else:
+        try:
+            file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
+        except OSError as error:
+            raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
+        with file:
+            yield _Rows(live, file)
 
 
-async def _write_rows(live: Live, to: TextIO, rows: Sequence[Result]) -> None:
-    """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
-    try:
-        to.writelines(results_command.as_jsonl(rows))
-        to.flush()
-    except OSError as error:
-        live.outcomes = None
-        _drop(to)
-        if live.engine is not None:
-            live.engine.stop(f"the results could not be written ({error.strerror})")
+class _Rows:
+    """Writes settled records, as they become durable; `trouble` says why that came to an end before the run did."""
+
+    def __init__(self, live: Live, to: TextIO) -> None:
+        self.trouble: str | None = None
+        self._live = live
+        self._to = to
+        live.outcomes = self._write
+
+    async def _write(self, rows: Sequence[Result]) -> None:
+        """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
+        try:
+            self._to.writelines(results_command.as_jsonl(rows))
+            self._to.flush()
+        except OSError as error:
+            self.trouble = error.strerror
+            self._live.outcomes = None
+            _drop(self._to)
+            if self._live.engine is not None:
+                self._live.engine.stop(f"the results could not be written ({error.strerror})")
 
 
 def _drop(to: TextIO) -> None:
