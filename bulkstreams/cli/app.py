@@ -249,6 +249,9 @@ def sandbox(
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME=P", help=f"Repeatable. Faults: {', '.join(FAULTS)}.")
     ] = None,
+    late_by: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds after which a late create happens.")
+    ] = 0.2,
     unique_names: Annotated[bool, typer.Option(help="Refuse a second stream of a name with 409.")] = True,
     strict_tokens: Annotated[
         bool, typer.Option("--strict-tokens", help="Take only tokens that /oauth/token issued; else any will do.")
@@ -260,7 +263,7 @@ def sandbox(
     settings = SandboxSettings(
         port=port, seed=seed, rate=rate or None, burst=burst, refill="window" if refill == "window" else "continuous",
         quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
-        unique_names=unique_names, strict_tokens=strict_tokens,
+        late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
     )  # fmt: skip
     _await(lambda: _serve(settings))
 
