@@ -7,12 +7,14 @@ import sys
 import threading
 
 from bulkstreams import failpoints
+from bulkstreams.cli import outlets
 from bulkstreams.cli.app import app, fail
 from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 
 
 def main() -> None:
     """Run the command line and exit with its code. No traceback reaches a user, unless BULKSTREAMS_DEBUG asks."""
+    outlets.prepare()
     try:
         failpoints.arm(os.environ)
         app(prog_name="bulkstreams")

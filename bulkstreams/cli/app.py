@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
@@ -20,6 +19,7 @@ import orjson
 import typer
 
 from bulkstreams import report
+from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, choose, console, show
 from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
@@ -141,13 +141,9 @@ def run(
         figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
         _print_figures(figures, as_json, "would send")
         raise typer.Exit(code)
-    with _results_to(results, live):
+    with _results_to(results, live) as rows:
         ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
-    if as_json:
-        _print_json(ended.figures)
-    else:
-        _tell(ended)
-    raise typer.Exit(ended.exit_code)
+    raise typer.Exit(_finish(ended, rows, as_json=as_json))
 
 
 async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
@@ -161,6 +157,7 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
             server = await stack.enter_async_context(Sandbox(SandboxSettings()))
             settings = settings.with_sandbox(server.url)
         session = await stack.enter_async_context(open_session(options, settings, os.environ, live))
+        stack.enter_context(watch_reader(lambda: session.engine.stop("nobody reads standard error any more")))
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
@@ -173,11 +170,19 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
 
 
 async def _watch_signals(session: Session) -> None:
-    with anyio.open_signal_receiver(*_SIGNALS) as received:
+    with anyio.open_signal_receiver(*_heeded()) as received:
         async for number in received:
             if session.interrupted is None:
                 _say("draining: requests under way end in order, nothing new starts; once more to leave at once")
+            elif number == signal.SIGHUP:
+                continue  # a terminal that closes says so twice: through its shell, and through the system
             session.interrupt(_SIGNALS[number])
+
+
+def _heeded() -> list[signal.Signals]:
+    """Return the signals that end a run; a SIGHUP that was ignored from the start (`nohup`) stays ignored."""
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _SIGNALS if not (deaf and number == signal.SIGHUP)]
 
 
 @app.command()
@@ -249,6 +254,9 @@ def sandbox(
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME=P", help=f"Repeatable. Faults: {', '.join(FAULTS)}.")
     ] = None,
+    late_by: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds after which a late create happens.")
+    ] = 0.2,
     unique_names: Annotated[bool, typer.Option(help="Refuse a second stream of a name with 409.")] = True,
     strict_tokens: Annotated[
         bool, typer.Option("--strict-tokens", help="Take only tokens that /oauth/token issued; else any will do.")
@@ -260,7 +268,7 @@ def sandbox(
     settings = SandboxSettings(
         port=port, seed=seed, rate=rate or None, burst=burst, refill="window" if refill == "window" else "continuous",
         quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
-        unique_names=unique_names, strict_tokens=strict_tokens,
+        late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
     )  # fmt: skip
     _await(lambda: _serve(settings))
 
@@ -268,7 +276,7 @@ def sandbox(
 async def _serve(settings: SandboxSettings) -> None:
     async with Sandbox(settings) as server:
         _print(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
-        with anyio.open_signal_receiver(*_SIGNALS) as received:
+        with anyio.open_signal_receiver(*_heeded()) as received:
             async for _ in received:
                 return
 
@@ -328,6 +336,28 @@ def _print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
     _say(f"{verb}: {records['total']:,} records: {', '.join(parts) or 'none'}")
 
 
+def _finish(ended: RunReport, rows: _Rows | None, *, as_json: bool) -> int:
+    """Tell how a run ended; return its exit code, or that of an output which took nothing where all else went well."""
+    code = int(ended.exit_code)
+    if not as_json:
+        _tell(ended)
+    else:
+        try:
+            _print_json(ended.figures)
+        except typer.Exit as gone:
+            code = code or gone.exit_code
+        except OutputError as error:
+            code = code or fail(error)
+    if rows is not None and rows.trouble is not None:
+        code = code or fail(_lost(rows.trouble, ended.figures["ledger"]))
+    return code
+
+
+def _lost(trouble: str, ledger: str) -> OutputError:
+    hint = shlex.join(["bulkstreams", "results", ledger])
+    return OutputError(f"the results could not be written ({trouble}).", hint=f"The ledger holds them all: {hint}")
+
+
 def _tell(ended: RunReport) -> None:
     for text in report.summary(ended.figures, ended.reasons, ended.failures):
         _say(text)
@@ -337,34 +367,41 @@ def _tell(ended: RunReport) -> None:
 
 
 @contextmanager
-def _results_to(target: str | None, live: Live) -> Iterator[None]:
+def _results_to(target: str | None, live: Live) -> Iterator[_Rows | None]:
     """Write settled records to a file or standard output while the context lasts."""
     if target is None:
-        yield
-        return
-    if target == "-":
-        live.outcomes = partial(_write_rows, live, sys.stdout)
-        yield
-        return
-    try:
-        file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
-    with file:
-        live.outcomes = partial(_write_rows, live, file)
-        yield
+        yield None
+    elif target == "-":
+        yield _Rows(live, sys.stdout)
+    else:
+        try:
+            file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
+        except OSError as error:
+            raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
+        with file:
+            yield _Rows(live, file)
 
 
-async def _write_rows(live: Live, to: TextIO, rows: Sequence[Result]) -> None:
-    """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
-    try:
-        to.writelines(results_command.as_jsonl(rows))
-        to.flush()
-    except OSError as error:
-        live.outcomes = None
-        _drop(to)
-        if live.engine is not None:
-            live.engine.stop(f"the results could not be written ({error.strerror})")
+class _Rows:
+    """Writes settled records, as they become durable; `trouble` says why that came to an end before the run did."""
+
+    def __init__(self, live: Live, to: TextIO) -> None:
+        self.trouble: str | None = None
+        self._live = live
+        self._to = to
+        live.outcomes = self._write
+
+    async def _write(self, rows: Sequence[Result]) -> None:
+        """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
+        try:
+            self._to.writelines(results_command.as_jsonl(rows))
+            self._to.flush()
+        except OSError as error:
+            self.trouble = error.strerror
+            self._live.outcomes = None
+            _drop(self._to)
+            if self._live.engine is not None:
+                self._live.engine.stop(f"the results could not be written ({error.strerror})")
 
 
 def _drop(to: TextIO) -> None:

@@ -316,6 +316,10 @@ class Desk:
             assert process.stdin is not None
             process.stdin.write(stdin)
             process.stdin.close()
+        return self.watch(process)
+
+    def watch(self, process: subprocess.Popen[bytes]) -> Running:
+        """Take a process with pipes for both outputs; it is killed where the test forgets it."""
         running = Running(process)
         self._running.append(running)
         return running
