@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 
@@ -39,7 +40,12 @@ def main() -> None:
 
 
 def _leave(code: int) -> None:
-    """End the process, without waiting for a thread that was left reading a pipe."""
+    """End the process, without waiting for a thread that was left reading a pipe.
+
+    All is said and done: a signal that comes now changes nothing, the exit code least of all.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     if any(one is not threading.main_thread() and not one.daemon for one in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -375,11 +375,23 @@ def _results_to(target: str | None, live: Live) -> Iterator[_Rows | None]:
         yield _Rows(live, sys.stdout)
     else:
         try:
+            cut_short = _is_cut_short(Path(target))
             file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
         except OSError as error:
             raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
         with file:
+            if cut_short:
+                file.write("\n")
             yield _Rows(live, file)
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Return whether a file of rows ends within one, as a process that was killed leaves it."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 class _Rows:

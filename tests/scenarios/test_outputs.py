@@ -164,3 +164,17 @@ def test_the_search_for_secrets_finds_them() -> None:
         ):
             assert leaks(b"before" + shown + b"after")
     assert not leaks(b"nothing to see")
+
+
+def test_rows_go_on_after_one_that_a_kill_cut_short(desk: Desk, server: Server) -> None:
+    """What a killed run left half written stays a line of its own, and no new row is lost in it."""
+    half = '{"file":"in.jsonl","line":1,"ke'
+    (desk.folder / "rows.jsonl").write_text(half)
+    ended = desk.provision(server, desk.write("in.jsonl", webhooks(3)), "--results", "rows.jsonl")
+    assert ended.code == 0, ended
+    first, *rows = (desk.folder / "rows.jsonl").read_text().splitlines()
+    assert first == half
+    assert sorted(json.loads(row)["name"] for row in rows) == ["s0", "s1", "s2"]
+    again = desk.provision(server, desk.write("in.jsonl", webhooks(4)), "--results", "rows.jsonl")
+    assert again.code == 0, again
+    assert len((desk.folder / "rows.jsonl").read_text().splitlines()) == 5
