@@ -222,8 +222,9 @@ def _create(path: Path) -> None:
             db.execute("PRAGMA page_size = 4096")
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # closing would fail at this in silence
         finally:
-            db.close()  # folds the write-ahead log into the file
+            db.close()
         os.link(draft, path)  # never replaces a ledger that another process has just made
         _sync_folder(path.parent)
     except FileExistsError:

@@ -10,12 +10,11 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.scenarios.rig import Desk, Ended, Running
+from tests.scenarios.rig import Desk, Ended
 
 SECTOR = 512
 _CALLS = "openat,write,writev,pwrite64,pwritev,sendto,sendmsg,ftruncate,fsync,fdatasync,link,linkat,unlink,unlinkat"
@@ -45,20 +44,12 @@ class Call(NamedTuple):
 
 def record(desk: Desk, trace: Path, *arguments: str) -> Ended:
     """Run a command to its end and record its system calls."""
-    strace = ["strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-o", str(trace), "-e", f"trace={_CALLS}"]
-    process = subprocess.Popen(
-        [*strace, sys.executable, "-m", "bulkstreams", *arguments],
-        cwd=desk.folder,
-        env={**desk.environment, "UV_USE_IO_URING": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    running = Running(process)
+    traced = ["strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-o", str(trace), "-e", f"trace={_CALLS}"]
+    before, desk.prefix = desk.prefix, traced
     try:
-        return running.wait()
+        return desk.run(*arguments, env={"UV_USE_IO_URING": "0"})
     finally:
-        running.end()
+        desk.prefix = before
 
 
 def calls(trace: Path) -> Iterator[Call]:
