@@ -18,8 +18,11 @@ from typing import Final, NamedTuple
 
 from bulkstreams.ledger.format import open_file
 
-FOLD_EVERY: Final = 16_384
-"""Changed records after which the log is folded: about as many pages as SQLite itself would wait for, four thousand."""
+LOG_PAGES: Final = 4000
+"""Pages that the log is to grow to before it is folded: the longer it is, the fewer pages are written twice."""
+
+_FIRST, _LEAST, _STEP = 16_384, 1000, 4
+"""Changed rows after which it is folded: at first, at the least, and how much more or less at a time."""
 
 _PATIENCE_MS: Final = 1000
 """How long sealing waits for whoever reads the ledger at that moment; then it is left unsealed."""
@@ -72,6 +75,7 @@ class Folding:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._folded_at: int | None = None
+        self._every = _FIRST
 
     @property
     def begun(self) -> bool:
@@ -83,11 +87,16 @@ class Folding:
 
         What the file says by itself becomes even with this, what it says with its log stays odd but for an instant.
         """
-        if self._folded_at is not None and self._db.total_changes - self._folded_at < FOLD_EVERY:
+        changed = self._db.total_changes - (self._folded_at or 0)
+        if self._folded_at is not None and changed < self._every:
             return
         self._db.execute("UPDATE seal SET turn = (turn | 1) + 1, bytes = NULL, sum = NULL")
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._db.execute("UPDATE seal SET turn = turn + 1")
+        if self._folded_at is not None:
+            # How many rows make a page differs from one kind of work to the next; the last time tells best.
+            wanted = changed * LOG_PAGES // max(pages, 1)
+            self._every = max(_LEAST, self._every // _STEP, min(wanted, self._every * _STEP))
         self._folded_at = self._db.total_changes
 
 

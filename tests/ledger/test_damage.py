@@ -331,6 +331,34 @@ def test_a_log_that_vanished_is_missed_in_a_later_run_too(sealed: Path, copies: 
     assert "is missing" in error.message
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_log_is_missed_whenever_it_was_last_folded(
+    tmp_path: Path, copies: Copies, monkeypatch: pytest.MonkeyPatch, watched: bool
+) -> None:
+    """A run that folds its log all the time can die after any commit; so can one whose log a reader holds up."""
+    for name in ("_FIRST", "_LEAST", "LOG_PAGES"):
+        monkeypatch.setattr(f"bulkstreams.ledger.seal.{name}", 1)
+    path = tmp_path / "in.ledger.db"
+    left: list[tuple[Path, Path]] = []
+
+    @in_loop
+    async def run() -> None:
+        with await start(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as tool:
+            await read(ledger, [good(f"key-{n:04}") for n in range(RECORDS)])
+            if watched:
+                tool.execute("BEGIN")
+                tool.execute("SELECT * FROM record").fetchone()
+            for _ in range(8):
+                (claim,) = await ledger.claim(ACME, 1, 20.0)
+                await ledger.settle([settled(claim, State.CREATED)], Tally(requests=1))
+                left.append((copies.take(path), copies.take(path, log=False)))
+
+    run()
+    for done, (whole, bare) in enumerate(left, 1):
+        assert sum(state == "created" for state in states(whole).values()) == done
+        assert watched or refusal(bare) is not None
+
+
 def test_the_log_of_another_ledger_is_refused(crashed: Path, sealed: Path, copies: Copies, tmp_path: Path) -> None:
     """SQLite would fold any sound log into any file; a ledger knows its own, whether its run died or ended."""
     other = die(tmp_path / "other" / "in.ledger.db" if (tmp_path / "other").mkdir() is None else sealed, copies)
