@@ -7,7 +7,10 @@ one of ours that was cut short, and is refused. This module must never guess: wh
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -15,8 +18,32 @@ from urllib.parse import quote
 from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerWriteError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
-VERSION: Final = 1
+VERSION: Final = 2
 _MAGIC: Final = b"SQLite format 3\x00"
+
+_SEAL: Final = """
+CREATE TABLE seal (                       -- one row; what it means is `seal`'s and `damage`'s
+    ledger TEXT NOT NULL,                 -- which ledger this is: a write-ahead log of another one is told by it
+    turn   INTEGER NOT NULL,              -- even: the file alone is not all, the write-ahead log must be there too
+    bytes  INTEGER,                       -- how long the file is, and its checksum; null: nobody closed it in order
+    sum    INTEGER
+);
+INSERT INTO seal VALUES (lower(hex(randomblob(8))), 1, NULL, NULL);
+"""
+
+_ALIAS: Final = """
+CREATE INDEX record_alias ON record (tenant, name, digest) WHERE key <> coalesce(name, '');
+"""
+
+_UPGRADES: Final = (
+    f"""{_SEAL}
+ALTER TABLE tenant ADD COLUMN surveyed INTEGER;
+ALTER TABLE record ADD COLUMN ours_since REAL;
+UPDATE record SET ours_since = coalesce(first_sent_at, intent_at)
+ WHERE state IN ('in_flight', 'in_doubt') AND NOT (http_status IS 409 AND attempts <= 1);
+{_ALIAS}""",  # noqa: S608
+)
+"""What makes a ledger of format N one of format N + 1, from N = 1 on."""
 
 SCHEMA: Final = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -82,8 +109,7 @@ CREATE TABLE record (
 CREATE UNIQUE INDEX record_key ON record (tenant, key);
 CREATE INDEX record_pending ON record (tenant, id) WHERE state = 'pending';
 CREATE INDEX record_doubt ON record (tenant, id) WHERE state = 'in_doubt';
-CREATE INDEX record_alias ON record (tenant, name, digest) WHERE key <> coalesce(name, '');
-CREATE INDEX record_keyless ON record (reading) WHERE key IS NULL;
+{_ALIAS}CREATE INDEX record_keyless ON record (reading) WHERE key IS NULL;
 CREATE VIEW results AS
     SELECT input.path AS file, record.line, coalesce(record.key, first.key) AS key, tenant.name AS tenant,
            record.name, record.state, record.remote_id, record.attempts, record.http_status, record.error_code,
@@ -92,20 +118,26 @@ CREATE VIEW results AS
       FROM record JOIN input ON input.id = record.input
       LEFT JOIN tenant ON tenant.id = record.tenant
       LEFT JOIN record AS first ON first.id = record.duplicate_of;
-"""  # noqa: S608
+{_SEAL}"""  # noqa: S608
 
-_REMEDY = (
-    "Keep the file, and run again with another --ledger FILE: streams that are already at the tenant are "
-    "recognised there and not created twice."
-)
+
+_OTHER_FILE: Final = "Keep the file, and run again with another --ledger FILE."
+
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+
+_DAMAGE_WORDS: Final = ("malformed", "no such table", "no such column", "unsupported file format", "decode to UTF-8")
+"""What SQLite or its Python module say of damage without the code of damage."""
 
 
 def ensure(path: Path) -> None:
-    """Create the ledger at `path` where there is none; check that what is there is a ledger that we can read."""
+    """Create the ledger at `path` where there is none; check that what is there may be a ledger.
+
+    Only for who holds the lease: no connection of this process may be open on the file (see `check_header`).
+    """
     try:
         if not path.exists():
             _create(path)
-        _check_header(path)
+        check_header(path)
     except PermissionError as error:
         raise LedgerWriteError(
             f"the ledger {path} cannot be read and written: {error.strerror}.",
@@ -119,38 +151,56 @@ def ensure(path: Path) -> None:
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the ledger at `path`, or raise LedgerFormatError where it is damaged, foreign or newer than we are."""
+    """Open the ledger at `path`, or raise LedgerFormatError where it is damaged, foreign or newer than we are.
+
+    A ledger of an older format is brought up to ours, except where it is only read.
+    """
     mode = "ro" if read_only else "rw"
     if read_only and not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
         # SQLite wants to make its helper files beside a ledger even to read it; where nobody writes, it need not.
         mode = "ro&immutable=1"
-    try:
-        db = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=10.0,
-        )
+    with told(path):
+        db = open_file(path, mode)
         try:
-            _check_version(db, path)
+            version = _check_version(db, path)
             if not read_only:
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute("PRAGMA cache_size = -8192")
-                db.execute("PRAGMA wal_autocheckpoint = 4000")
+                db.execute("PRAGMA wal_autocheckpoint = 0")  # `seal` says when
+                _upgrade(db, version)
         except BaseException:
             db.close()
             raise
-    except sqlite3.DatabaseError as error:
-        raise unusable(path, error) from None
     return db
+
+
+def open_file(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a connection in one of SQLite's modes, and ask nothing of what is there."""
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=10.0,
+    )
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Tell an error of SQLite, while the context lasts, as one of ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise unusable(path, error) from None
+    except UnicodeDecodeError:
+        raise refusal(path, "is damaged: a text in it is none") from None
 
 
 def unusable(path: Path, error: sqlite3.Error) -> LedgerError:
     """Translate an error of SQLite into ours: damage is one thing, a disk that cannot be written another."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "malformed" in str(error):
-        return LedgerFormatError(f"the ledger {path} is damaged ({error}).", hint=_REMEDY)
+    if code in _DAMAGE or any(word in str(error) for word in _DAMAGE_WORDS):
+        return refusal(path, f"is damaged ({error})")
     if code == sqlite3.SQLITE_FULL:
         return LedgerWriteError(
             f"the disk that holds the ledger {path} is full; nothing was sent that is not noted there.",
@@ -167,6 +217,17 @@ def unusable(path: Path, error: sqlite3.Error) -> LedgerError:
     )
 
 
+def refusal(path: Path, what: str) -> LedgerFormatError:
+    """Return the error that says that the file is not what it was, and what to do next."""
+    other = path.with_name(f"new.{path.name}")
+    return LedgerFormatError(
+        f"the ledger {path} {what}.",
+        hint=f"Keep the file; `sqlite3 -readonly {shlex.quote(str(path))} 'PRAGMA integrity_check'` shows what is left "
+        f"of it. To go on, run again with another --ledger FILE, as in --ledger {shlex.quote(str(other))}: streams "
+        "that are at the tenant already are recognised there by their names and not created twice.",
+    )
+
+
 def _create(path: Path) -> None:
     draft = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
@@ -176,8 +237,9 @@ def _create(path: Path) -> None:
             db.execute("PRAGMA page_size = 4096")
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # closing would fail at this in silence
         finally:
-            db.close()  # folds the write-ahead log into the file
+            db.close()
         os.link(draft, path)  # never replaces a ledger that another process has just made
         _sync_folder(path.parent)
     except FileExistsError:
@@ -197,7 +259,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _check_header(path: Path) -> None:
+def check_header(path: Path) -> None:
+    """Raise LedgerFormatError where the file at `path` cannot be a ledger, OSError where it cannot be read.
+
+    It reads the file past SQLite, so no connection of this process may be open on it: closing a file takes away every
+    lock that its process has on it, and a tool that then looks at the ledger would throw away the write-ahead log.
+    """
     if path.is_dir():
         raise LedgerFormatError(f"{path} is a folder, not a ledger.", hint="Name a file with --ledger FILE.")
     with path.open("rb") as file:
@@ -205,16 +272,25 @@ def _check_header(path: Path) -> None:
     if len(head) == 100 and head.startswith(_MAGIC):
         return
     what = "is empty" if not head else "is not a bulkstreams ledger"
-    raise LedgerFormatError(f"{path} {what}.", hint=_REMEDY)
+    raise LedgerFormatError(f"{path} {what}.", hint=_OTHER_FILE)
 
 
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
+def _check_version(db: sqlite3.Connection, path: Path) -> int:
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
-        raise LedgerFormatError(f"{path} is an SQLite file, but not a bulkstreams ledger.", hint=_REMEDY)
+        raise LedgerFormatError(f"{path} is an SQLite file, but not a bulkstreams ledger.", hint=_OTHER_FILE)
     if version > VERSION:
         raise LedgerFormatError(
             f"the ledger {path} is of format {version}; this bulkstreams knows formats up to {VERSION}.",
             hint="Install the newest bulkstreams, or use another --ledger FILE.",
         )
+    if version < 1:
+        raise refusal(path, f"is damaged (its format is given as {version})")
+    return version
+
+
+def _upgrade(db: sqlite3.Connection, version: int) -> None:
+    if version < VERSION:
+        steps = "".join(_UPGRADES[version - 1 :])
+        db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")

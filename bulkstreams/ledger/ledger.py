@@ -24,6 +24,7 @@ from bulkstreams.core.metrics import Tally
 from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import statements
+from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
@@ -58,6 +59,7 @@ class Ledger:
         lease = _take_lease(path)
         try:
             ledger_format.ensure(path)
+            examine(path)
             return cls(path, lease, Writer(path))
         except BaseException:
             lease.release()
@@ -280,7 +282,8 @@ class Ledger:
 
 
 def _take_lease(path: Path) -> FileLock:
-    lease = FileLock(f"{path.resolve()}.lock", timeout=0, mode=0o600)
+    # Who only asks whether it is held holds it for an instant, too.
+    lease = FileLock(f"{path.resolve()}.lock", timeout=0.2, poll_interval=0.02, mode=0o600)
     try:
         lease.acquire()
     except Timeout:

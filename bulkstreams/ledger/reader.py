@@ -15,8 +15,10 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 from filelock import FileLock, Timeout
 
-from bulkstreams.errors import LedgerFormatError
+from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
 
 RESULT_COLUMNS: Final = (
@@ -105,9 +107,27 @@ class LedgerReader:
                 f"there is no ledger {path}.",
                 hint="Name the file that `bulkstreams run` wrote: INPUT's stem + .ledger.db, in the folder it ran in.",
             )
-        ledger_format.ensure(path)
         self.path = path
+        self._examine()
         self._db = ledger_format.connect(path, read_only=True)
+
+    def _examine(self) -> None:
+        """See whether the ledger is whole, unless a live process holds it, which has seen to that.
+
+        That process may be this very one, and then `examine` would take its locks away.
+        """
+        if self.held():
+            return
+        try:
+            examine(self.path)
+        except LedgerFormatError:
+            if not self.held():  # else a run has begun meanwhile, and what we saw was its work
+                raise
+        except OSError as error:
+            raise LedgerWriteError(
+                f"the ledger {self.path} cannot be read: {error.strerror or error}.",
+                hint=f"Check who owns {self.path} and its folder.",
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -116,10 +136,8 @@ class LedgerReader:
         self._db.close()
 
     def _ask(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        try:
+        with ledger_format.told(self.path):
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise ledger_format.unusable(self.path, error) from None
 
     def last_run(self) -> Run | None:
         """Return the newest run, or None before the first."""
@@ -130,7 +148,10 @@ class LedgerReader:
         if not rows:
             return None
         stopped = rows[0][-1]
-        return Run._make((*rows[0][:-1], orjson.loads(stopped) if stopped else {}))
+        try:
+            return Run._make((*rows[0][:-1], orjson.loads(stopped) if stopped else {}))
+        except orjson.JSONDecodeError:
+            raise ledger_format.refusal(self.path, "is damaged: its newest run is none that was written") from None
 
     def held(self) -> bool:
         """Return whether a live process writes this ledger."""
@@ -154,7 +175,7 @@ class LedgerReader:
             {"run": self._newest("run"), "reading": self._newest("reading")},
         )
         return Totals(
-            records={State(state): count for state, count, *_ in rows},
+            records={self._state(state): count for state, count, *_ in rows},
             created=sum(created or 0 for _, _, created, _ in rows),
             recovered=sum(recovered or 0 for *_, recovered in rows),
         )
@@ -168,7 +189,7 @@ class LedgerReader:
                 ORDER BY name, state""",
             (self._newest("reading"),),
         ):
-            counts.setdefault(tenant, {})[State(state)] = count
+            counts.setdefault(tenant, {})[self._state(state)] = count
         return counts
 
     def addresses(self) -> dict[str, str]:
@@ -212,11 +233,16 @@ class LedgerReader:
         ]
 
     def copy_to(self, target: sqlite3.Connection) -> None:
-        """Copy the whole ledger, as it is now, into another database."""
-        try:
+        """Copy the whole ledger, as it is now, into another database; the copy needs no write-ahead log."""
+        with ledger_format.told(self.path):
             self._db.backup(target)
-        except sqlite3.Error as error:
-            raise ledger_format.unusable(self.path, error) from None
+            free_of_log(target)
+
+    def _state(self, text: str) -> State:
+        try:
+            return State(text)
+        except ValueError:
+            raise ledger_format.refusal(self.path, f"is damaged: there is no state {text!r}") from None
 
     def _newest(self, table: str) -> int:
         return int(self._ask(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])  # noqa: S608

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from bulkstreams.errors import LedgerError
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.seal import Folding, close_sealed, close_unfolded
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -34,6 +36,8 @@ class Writer:
         self._broken: LedgerError | None = None
         self._closed = False
         self._db = ledger_format.connect(path)
+        with ledger_format.told(path):
+            self._folding = Folding(self._db)
         self._thread = Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
 
@@ -65,6 +69,15 @@ class Writer:
                 if last:
                     return
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._broken is not None:
+            close_unfolded(self._db, self._path)
+        elif self._folding.begun:
+            with suppress(sqlite3.Error, OSError):
+                close_sealed(self._db, self._path)
+        else:
             self._db.close()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
@@ -81,6 +94,7 @@ class Writer:
     def _commit(self, batch: list[_Job]) -> None:
         if self._broken is None:
             try:
+                self._folding.fold_if_due()
                 self._db.execute("BEGIN IMMEDIATE")
                 results = [operation(self._db) for operation, _ in batch]
                 self._db.execute("COMMIT")

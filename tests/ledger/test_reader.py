@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import RESULT_COLUMNS, Failure, LedgerReader, Result
+from bulkstreams.ledger import RESULT_COLUMNS, Failure, Ledger, LedgerReader, Result
 from bulkstreams.model import State, TenantName
 from tests.ledger import ACME, ADDRESS, bad, good, in_loop, read, settled, start
 
@@ -195,11 +195,7 @@ async def test_runs_have_names_of_their_own(path: Path) -> None:
 @in_loop
 async def test_a_ledger_without_a_run_has_nothing_to_tell(path: Path) -> None:
     """All questions have an answer before the first run too."""
-    with await start(path):
-        pass
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("DELETE FROM run")
-        db.commit()
+    Ledger.open(path).close()
     with LedgerReader(path) as reader:
         assert reader.last_run() is None
         assert (reader.totals().total, reader.totals().created) == (0, 0)

@@ -133,7 +133,9 @@ async def test_an_operation_that_fails_alone_leaves_nothing(path: Path) -> None:
 async def test_after_an_error_of_sqlite_nothing_is_written_any_more(path: Path) -> None:
     """A batch that cannot be made durable fails as a whole, and so does all that follows, instead of half a ledger."""
     with writer(path) as made:
-        outcomes = await together(made, [note("a"), lambda db: db.execute("INSERT INTO nowhere VALUES (1)"), note("b")])
+        outcomes = await together(
+            made, [note("a"), lambda db: db.execute("INSERT INTO input VALUES (1, NULL)"), note("b")]
+        )
         assert [type(outcome) for outcome in outcomes] == [LedgerWriteError] * 3
         with pytest.raises(LedgerWriteError) as caught:
             await made.do(note("c"))

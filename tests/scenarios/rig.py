@@ -276,11 +276,15 @@ class Running:
 
 
 class Desk:
-    """A folder to run commands in, with an environment of its own: a token, and nothing of this machine's accounts."""
+    """A folder to run commands in, with an environment of its own: a token, and nothing of this machine's accounts.
+
+    `prefix` is a command that runs the commands, such as one that limits them.
+    """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.prefix: list[str] = []
         self._inputs: set[str] = set()
         self._running: list[Running] = []
         self.environment = {
@@ -305,7 +309,7 @@ class Desk:
         """Start a command; an `env` value of None takes a variable away."""
         environment = {name: value for name, value in {**self.environment, **env}.items() if value is not None}
         process = subprocess.Popen(
-            [sys.executable, "-m", "bulkstreams", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-m", "bulkstreams", *map(str, arguments)],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

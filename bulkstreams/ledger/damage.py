@@ -1,0 +1,91 @@
+"""Whether a ledger is whole: asked before anything in it is believed.
+
+A file that was sealed must be as it was sealed. One that was not, since its run died, must have the write-ahead log
+that it needs, and that of no other file; then SQLite's own check and ours of each record must find nothing.
+What damage can hide here: a value in a row that is as plausible as the right one, where the last run died; and the
+very last commit of a log, which a power cut could have torn as well.
+This module must never write, and never repair.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.seal import Seal, intact, read_seal
+from bulkstreams.ledger.wal import Log, read_log
+from bulkstreams.model import State
+
+_LOG: Final = "its write-ahead log (the file beside it that ends in -wal)"
+
+_STATES: Final = ", ".join(f"'{state.value}'" for state in State)
+
+_ODD: Final = f"""
+    SELECT 1 FROM record
+     WHERE state NOT IN ({_STATES}) OR anchor NOT IN ('created', 'exists')
+        OR reading NOT IN (SELECT id FROM reading) OR run NOT IN (SELECT id FROM run)
+        OR input NOT IN (SELECT id FROM input) OR tenant NOT IN (SELECT id FROM tenant)
+        OR typeof(line) <> 'integer' OR typeof(offset) <> 'integer' OR typeof(length) <> 'integer'
+        OR typeof(attempts) <> 'integer' OR recovered NOT IN (0, 1)
+        OR typeof(digest) NOT IN ('blob', 'null') OR typeof(anchor_digest) NOT IN ('blob', 'null')
+        OR typeof(http_status) NOT IN ('integer', 'null')
+        OR NOT coalesce(first_sent_at, 0.0) BETWEEN 0 AND 1e11 OR NOT coalesce(intent_at, 0.0) BETWEEN 0 AND 1e11
+        OR NOT coalesce(settled_at, 0.0) BETWEEN 0 AND 1e11 OR NOT coalesce(latency_ms, 0.0) BETWEEN 0 AND 1e11
+        OR (key IS NULL) <> (state = 'duplicate' OR tenant IS NULL OR duplicate_of IS NOT NULL)
+    UNION ALL
+    SELECT 1 FROM run WHERE stopped IS NOT NULL AND NOT json_valid(stopped)
+    LIMIT 1"""  # noqa: S608
+"""What no run has ever written, in one pass over the records."""
+
+
+def examine(path: Path) -> None:
+    """Raise LedgerFormatError where the ledger at `path` is not whole, or not ours.
+
+    No connection of this process may be open on it (see `format.check_header`), and nobody may write it meanwhile.
+    """
+    ledger_format.check_header(path)
+    with ledger_format.told(path):
+        alone = _alone(path)
+        log = read_log(path.with_name(f"{path.name}-wal"))
+        if log is not None and log.damaged:
+            raise ledger_format.refusal(path, f"is damaged: {_LOG} does not add up in its middle")
+        with closing(ledger_format.connect(path, read_only=True)) as db:
+            db.execute("BEGIN")
+            seal = read_seal(db)
+            if seal is not None:
+                _check_log(path, log, alone, seal)
+            if seal is not None and seal.sum is not None:
+                _check_sealed(db, path, log, seal)
+            else:
+                _check_unsealed(db, path)
+
+
+def _alone(path: Path) -> Seal | None:
+    """Return what the file says by itself; None where that cannot be told, as after a death in the midst of a fold."""
+    with suppress(sqlite3.Error), closing(ledger_format.open_file(path, "ro&immutable=1")) as db:
+        return read_seal(db)
+    return None
+
+
+def _check_log(path: Path, log: Log | None, alone: Seal | None, seal: Seal) -> None:
+    if log is None and seal.needs_log:
+        raise ledger_format.refusal(path, f"is not whole: {_LOG} is missing or was overwritten, and commits with it")
+    foreign = log is not None and log.pages and seal.page not in log.pages
+    if foreign or (alone is not None and (seal.ledger != alone.ledger or seal.turn < alone.turn)):
+        raise ledger_format.refusal(path, f"is not whole: {_LOG} belongs to another file, or to an older one")
+
+
+def _check_sealed(db: sqlite3.Connection, path: Path, log: Log | None, seal: Seal) -> None:
+    if (log is not None and log.pages - {seal.page}) or not intact(db, path, seal):
+        raise ledger_format.refusal(path, "was changed by another program or is damaged: it is not as its run left it")
+
+
+def _check_unsealed(db: sqlite3.Connection, path: Path) -> None:
+    found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise ledger_format.refusal(path, f"is damaged ({found})")
+    if db.execute(_ODD).fetchone() is not None:
+        raise ledger_format.refusal(path, "is damaged: a record in it is none that a run has written")
