@@ -112,7 +112,7 @@ class LedgerReader:
         self._db = ledger_format.connect(path, read_only=True)
 
     def _examine(self) -> None:
-        """See whether the ledger is whole, unless a live process holds it, which has seen to that.
+        """See whether the ledger is whole, unless a live process holds it, which sees to that as it begins.
 
         That process may be this very one, and then `examine` would take its locks away.
         """

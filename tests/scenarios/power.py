@@ -184,4 +184,5 @@ class Disk:
 
 
 def _number(call: Call, which: int) -> str:
-    return call.rest.rpartition(")")[0].split(", ")[which]
+    given, unfinished, _ = call.rest.partition(" <unfinished")
+    return (given if unfinished else given.rpartition(")")[0]).split(", ")[which]

@@ -79,7 +79,8 @@ def test_a_damaged_ledger_is_refused_by_every_command(
     damage(ledger)
     left = ledger.read_bytes()
     commands = [["run", "in.jsonl", "--base-url", server.url], ["status", "in.ledger.db"], ["results", "in.ledger.db"]]
-    for ended in [one.wait() for one in [desk.start(*command) for command in commands]]:
+    for command in commands:
+        ended = desk.run(*command)
         assert ended.code == 3, ended
         assert "error: the ledger in.ledger.db" in ended.err
         assert "damaged" in ended.err
