@@ -224,7 +224,7 @@ def refusal(path: Path, what: str) -> LedgerFormatError:
         f"the ledger {path} {what}.",
         hint=f"Keep the file; `sqlite3 -readonly {shlex.quote(str(path))} 'PRAGMA integrity_check'` shows what is left "
         f"of it. To go on, run again with another --ledger FILE, as in --ledger {shlex.quote(str(other))}: streams "
-        "that are at the tenant already are recognised there by their names and not created twice.",
+        "that are at the tenant already are recognised there and not created twice.",
     )
 
 

@@ -427,10 +427,12 @@ def test_a_torn_commit_is_as_if_it_had_never_begun(crashed: Path, copies: Copies
     ]
     for at in [before + 1, end - 1, *(chance.randrange(before + 1, end) for _ in range(12))]:
         for tear in torn:
+            if (left := tear(at)) == log[:end]:
+                continue  # what was put there stood there already
             one = copies.take(crashed, log=False)
-            log_of(one).write_bytes(tear(at))
+            log_of(one).write_bytes(left)
             assert refusal(one) is None, at
-            assert told(one) == whole
+            assert told(one) == whole, at
 
 
 def test_damage_to_the_file_of_a_run_that_died_ends_in_our_own_words(sealed: Path, copies: Copies) -> None:
