@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -21,10 +21,10 @@ CLIENT_CORE: Final = CORES[0]
 SERVER_CORE: Final = CORES[-1]
 CONCURRENCY: Final = 32
 
-_ROOT: Final = Path(__file__).parent.parent
-_ENVIRONMENT: Final = {
+ROOT: Final = Path(__file__).parent.parent
+ENVIRONMENT: Final = {
     **{name: value for name, value in os.environ.items() if not name.startswith("AUTH0_")},
-    "PYTHONPATH": str(_ROOT),
+    "PYTHONPATH": str(ROOT),
     "AUTH0_API_TOKEN": "dummy-token",
     "CI": "1",
 }
@@ -41,13 +41,20 @@ class Measured(NamedTuple):
     peak_mib: float
 
 
-def arguments(about: str | None, brief: dict[str, int], long: dict[str, int]) -> argparse.Namespace:
-    """Read the command line: a whole number for each name of `long`, or those of `brief` where --brief is given."""
+def arguments(
+    about: str | None, brief: dict[str, int], long: dict[str, int], switches: Mapping[str, str] = {}
+) -> argparse.Namespace:
+    """Read the command line: a whole number for each name of `long`, or those of `brief` where --brief is given.
+
+    `switches` are flags without a value, each with what it does.
+    """
     summary = (about or "").split("\n", 1)[0]
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--brief", action="store_true", help="small sizes: does it run at all?")
     for name, value in long.items():
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"default {value:,}; brief {brief[name]:,}")
+    for name, what in switches.items():
+        parser.add_argument(f"--{name}", action="store_true", help=what)
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     args = parser.parse_args()
     for name, value in (brief if args.brief else long).items():
@@ -83,7 +90,7 @@ def write_input(path: Path, records: int) -> Path:
 def sink() -> Iterator[str]:
     """Run a sink on the server's core; give its address."""
     command = [sys.executable, "-m", "benchmarks.sink"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         _pin(process.pid, SERVER_CORE)
         try:
             assert process.stdout is not None
@@ -98,7 +105,7 @@ def measure(command: Sequence[str], *, folder: Path) -> Measured:
     What the system tells of a child's peak memory is at least what its parent held when it was started.
     """
     began = perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     _pin(process.pid, CLIENT_CORE)
     assert process.stdout is not None
     with process.stdout:
