@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.side_by_side import Score, Told, judge
+
 ROOT = Path(__file__).parent.parent
 SIZES = {
     "whole_job": ["--records", "300"],
@@ -16,6 +18,7 @@ SIZES = {
     "memory": ["--small", "100", "--large", "300"],
     "rerun": ["--records", "300"],
     "torture": ["--records", "60", "--kills", "1"],
+    "side_by_side": ["--records", "20"],
 }
 
 
@@ -43,3 +46,16 @@ def test_every_benchmark_is_run_here_and_explained() -> None:
     readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert found == set(SIZES)
     assert all(f"python -m benchmarks.{name}" in readme for name in found)
+
+
+def test_side_by_side_judges_by_the_books_alone() -> None:
+    """Names are counted as the books have them: twice, never, and otherwise than a contender told."""
+    books = {
+        "accepted": [{"name": name} for name in ("once", "twice", "twice", "thrice", "thrice", "thrice", "unheard")],
+        "tenants": {"sandbox": {"requests": {"create": 9, "list": 2}}},
+    }
+    told = Told(there=frozenset({"once", "twice", "thrice", "made up"}), not_there=frozenset({"unheard", "never"}))
+    wanted = {"once", "twice", "thrice", "unheard", "never", "made up"}
+    assert judge(wanted, told, books, 1.5) == Score(
+        created=4, doubles=2, lost=2, told_wrong=2, requests=11, seconds=1.5
+    )
