@@ -9,7 +9,8 @@ import threading
 
 from bulkstreams import failpoints
 from bulkstreams.cli import outlets
-from bulkstreams.cli.app import app, fail
+from bulkstreams.cli.app import app
+from bulkstreams.cli.telling import fail
 from bulkstreams.errors import BulkstreamsError, DefectError, ExitCode
 
 

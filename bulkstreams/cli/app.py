@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio
-import orjson
 import typer
 
 from bulkstreams import report
 from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, choose, console, show
+from bulkstreams.cli.rows import results_to
+from bulkstreams.cli.telling import finish, output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.errors import BulkstreamsError, ExitCode, OutputError, UsageError, first_cause
-from bulkstreams.ledger import LedgerReader, Result
+from bulkstreams.errors import ExitCode, UsageError, first_cause
+from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
 from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
 from bulkstreams.secrets import read_token_file
@@ -67,7 +67,7 @@ class Format(StrEnum):
 
 def _version(asked: bool) -> None:
     if asked:
-        _print(f"bulkstreams {version('bulkstreams')}")
+        print_text(f"bulkstreams {version('bulkstreams')}")
         raise typer.Exit
 
 
@@ -136,14 +136,14 @@ def run(
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
     )
-    live = Live(_say)
+    live = Live(say)
     if dry_run:
         figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
-        _print_figures(figures, as_json, "would send")
+        print_figures(figures, as_json, "would send")
         raise typer.Exit(code)
-    with _results_to(results, live) as rows:
+    with results_to(results, live) as rows:
         ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
-    raise typer.Exit(_finish(ended, rows, as_json=as_json))
+    raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
 
 
 async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
@@ -173,7 +173,7 @@ async def _watch_signals(session: Session) -> None:
     with anyio.open_signal_receiver(*_heeded()) as received:
         async for number in received:
             if session.interrupted is None:
-                _say("draining: requests under way end in order, nothing new starts; once more to leave at once")
+                say("draining: requests under way end in order, nothing new starts; once more to leave at once")
             elif number == signal.SIGHUP:
                 continue  # a terminal that closes says so twice: through its shell, and through the system
             session.interrupt(_SIGNALS[number])
@@ -195,9 +195,9 @@ def validate(
     """Check every line offline, by the same rules as `run`. Sends nothing."""
     check_inputs(inputs)
     settings = load(Flags(config=config, allow_unknown_events=allow_unknown_events), os.environ, Path.cwd())
-    live = Live(_say if as_json else _print, most_shown=None)
+    live = Live(say if as_json else print_text, most_shown=None)
     figures, code = _await(lambda: validate_command(inputs, settings, os.environ, live))
-    _print_figures(figures, as_json, "checked")
+    print_figures(figures, as_json, "checked")
     raise typer.Exit(code)
 
 
@@ -206,9 +206,9 @@ def status(ledger: LedgerPath, as_json: AsJson = False) -> None:
     """Count a ledger's records by state and tenant, and group the failures by cause."""
     with LedgerReader(ledger) as reader:
         if as_json:
-            _print_json(report.status(reader))
+            print_json(report.status(reader))
         else:
-            _print("\n".join(report.status_lines(reader)))
+            print_text("\n".join(report.status_lines(reader)))
 
 
 @app.command()
@@ -227,9 +227,9 @@ def results(
             write = results_command.as_csv if form is Format.CSV else results_command.as_jsonl
             lines = (text.encode() for text in write(reader.results(states)))
         for line in lines:
-            with _output():
+            with output():
                 sys.stdout.buffer.write(line)
-        with _output():
+        with output():
             sys.stdout.buffer.flush()
 
 
@@ -275,7 +275,7 @@ def sandbox(
 
 async def _serve(settings: SandboxSettings) -> None:
     async with Sandbox(settings) as server:
-        _print(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
+        print_text(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
         with anyio.open_signal_receiver(*_heeded()) as received:
             async for _ in received:
                 return
@@ -297,135 +297,3 @@ def _has_uvloop() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _print(text: str) -> None:
-    with _output():
-        print(text, flush=True)  # noqa: T201
-
-
-@contextmanager
-def _output() -> Iterator[None]:
-    """Write to standard output; where it takes nothing more, raise OutputError, or leave quietly if a reader did."""
-    try:
-        yield
-    except BrokenPipeError:
-        _drop(sys.stdout)
-        raise typer.Exit(ExitCode.FAILURES) from None
-    except OSError as error:
-        _drop(sys.stdout)
-        raise OutputError(
-            f"standard output cannot be written: {error.strerror}.", hint="Make room, or write somewhere else."
-        ) from None
-
-
-def _print_json(value: Any) -> None:
-    _print(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
-
-
-def _print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
-    if as_json:
-        _print_json(figures)
-        return
-    records = figures["records"]
-    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
-    _say(f"{verb}: {records['total']:,} records: {', '.join(parts) or 'none'}")
-
-
-def _finish(ended: RunReport, rows: _Rows | None, *, as_json: bool) -> int:
-    """Tell how a run ended; return its exit code, or that of an output which took nothing where all else went well."""
-    code = int(ended.exit_code)
-    if not as_json:
-        _tell(ended)
-    else:
-        try:
-            _print_json(ended.figures)
-        except typer.Exit as gone:
-            code = code or gone.exit_code
-        except OutputError as error:
-            code = code or fail(error)
-    if rows is not None and rows.trouble is not None:
-        code = code or fail(_lost(rows.trouble, ended.figures["ledger"]))
-    return code
-
-
-def _lost(trouble: str, ledger: str) -> OutputError:
-    hint = shlex.join(["bulkstreams", "results", ledger])
-    return OutputError(f"the results could not be written ({trouble}).", hint=f"The ledger holds them all: {hint}")
-
-
-def _tell(ended: RunReport) -> None:
-    for text in report.summary(ended.figures, ended.reasons, ended.failures):
-        _say(text)
-    step = report.next_step(ended.figures, ended.hints, shlex.join(["bulkstreams", *sys.argv[1:]]))
-    if step:
-        _say(step)
-
-
-@contextmanager
-def _results_to(target: str | None, live: Live) -> Iterator[_Rows | None]:
-    """Write settled records to a file or standard output while the context lasts."""
-    if target is None:
-        yield None
-    elif target == "-":
-        yield _Rows(live, sys.stdout)
-    else:
-        try:
-            cut_short = _is_cut_short(Path(target))
-            file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, after the run
-        except OSError as error:
-            raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --results.") from None
-        with file:
-            if cut_short:
-                file.write("\n")
-            yield _Rows(live, file)
-
-
-def _is_cut_short(path: Path) -> bool:
-    """Return whether a file of rows ends within one, as a process that was killed leaves it."""
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() != b"\n"
-
-
-class _Rows:
-    """Writes settled records, as they become durable; `trouble` says why that came to an end before the run did."""
-
-    def __init__(self, live: Live, to: TextIO) -> None:
-        self.trouble: str | None = None
-        self._live = live
-        self._to = to
-        live.outcomes = self._write
-
-    async def _write(self, rows: Sequence[Result]) -> None:
-        """Write rows; where nobody takes them any more, drain the run: what was under way is settled all the same."""
-        try:
-            self._to.writelines(results_command.as_jsonl(rows))
-            self._to.flush()
-        except OSError as error:
-            self.trouble = error.strerror
-            self._live.outcomes = None
-            _drop(self._to)
-            if self._live.engine is not None:
-                self._live.engine.stop(f"the results could not be written ({error.strerror})")
-
-
-def _drop(to: TextIO) -> None:
-    """Send what is still in a stream's buffer nowhere, so that closing it does not fail once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, to.fileno())
-    os.close(nowhere)
-
-
-def fail(error: BulkstreamsError) -> int:
-    """Tell an error and its remedy; return the exit code."""
-    _say(f"error: {error.message}")
-    if error.hint:
-        _say(error.hint)
-    return int(error.exit_code)
