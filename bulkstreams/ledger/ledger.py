@@ -275,10 +275,17 @@ class Ledger:
         return await self._writer.do(lambda db: statements.unsent(db, id_, reading, names, digests, MOST_UNSENT))
 
     async def surveyed(self, tenant: TenantName) -> None:
-        """Note that every record of the tenant that is in the ledger by now was looked for there."""
-        id_ = self._tenants[tenant]
-        sql = "UPDATE tenant SET surveyed = (SELECT max(id) FROM record) WHERE id = ?"
-        await self._writer.do(lambda db: db.execute(sql, (id_,)).rowcount)
+        """Note that every record of the tenant and of this reading was looked for there.
+
+        Records that other inputs left pending were not: what comes from the first of them on is to be looked for again.
+        """
+        values = {"tenant": self._tenants[tenant], "reading": self.reading_id}
+        sql = """UPDATE tenant SET surveyed = coalesce(
+                     CASE WHEN (SELECT count(*) FROM reading) > 1 THEN
+                         (SELECT min(id) - 1 FROM record INDEXED BY record_pending
+                           WHERE tenant = :tenant AND state = 'pending' AND reading <> :reading) END,
+                     (SELECT max(id) FROM record)) WHERE id = :tenant"""
+        await self._writer.do(lambda db: db.execute(sql, values).rowcount)
 
 
 def _take_lease(path: Path) -> FileLock:

@@ -104,6 +104,20 @@ async def test_a_survey_holds_for_the_records_and_the_tenant_of_its_time(path: P
         assert await ledger.needs_survey(ACME)
 
 
+@in_loop
+async def test_a_survey_of_one_input_says_nothing_of_another_that_waits(path: Path) -> None:
+    """Records that an earlier run left pending, and that are not in this one's input, are looked for in their turn."""
+    with await start(path) as ledger:
+        await read(ledger, {"one.jsonl": [good("a"), good("b")]}, source="one")
+        await read(ledger, {"two.jsonl": [good("c")]}, source="two")
+        assert await ledger.needs_survey(ACME)
+        await ledger.surveyed(ACME)
+        await read(ledger, {"one.jsonl": [good("a"), good("b")]}, source="one")
+        assert await ledger.needs_survey(ACME)
+        await ledger.surveyed(ACME)
+        assert not await ledger.needs_survey(ACME)
+
+
 @pytest.mark.parametrize(
     ("state", "asks"),
     [(State.EXHAUSTED, False), (State.UNDONE, True), (State.REFUSED, True), (State.CONFLICT, True)],
