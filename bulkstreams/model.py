@@ -144,7 +144,7 @@ class Failure(NamedTuple):
 class Claim(NamedTuple):
     """A record that is ours to send: its intent is durable. It points into an input and holds none of it.
 
-    `intent_at` and `ours_since` are epoch seconds on the server's clock (see `Doubt`), `first_sent_at` on ours.
+    `server_intent_at` and `ours_since` are epoch seconds on the server's clock (see `Doubt`), `first_sent_at` on ours.
     `ours_since` is what earlier attempts left: None where none of them can have been applied.
     """
 
@@ -159,7 +159,7 @@ class Claim(NamedTuple):
     digest: bytes
     attempts: int
     first_sent_at: float | None
-    intent_at: float = 0.0
+    server_intent_at: float = 0.0
     ours_since: float | None = None
 
 

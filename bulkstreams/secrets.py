@@ -9,7 +9,7 @@ import base64
 import html
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -93,12 +93,6 @@ def read_token_file(path: Path) -> str:
             hint="It should hold a token and nothing else.",
         )
     return text
-
-
-def masker(always: Iterable[str] = ()) -> Callable[[str, tuple[str, ...]], str]:
-    """Return a function that masks secrets in a text: those given with it, and `always` some of a tenant's."""
-    fixed = tuple(always)
-    return lambda text, secrets: mask(text, (*fixed, *secrets))
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

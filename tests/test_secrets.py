@@ -11,7 +11,7 @@ import pytest
 
 from bulkstreams.core.references import Reference, parse_reference
 from bulkstreams.errors import ExitCode, SecretError
-from bulkstreams.secrets import MAX_SECRET, SecretResolver, mask, masker, read_token_file
+from bulkstreams.secrets import MAX_SECRET, SecretResolver, mask, read_token_file
 
 PEM = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
@@ -174,8 +174,3 @@ def test_a_secret_that_contains_another_is_masked_whole() -> None:
 def test_an_empty_secret_masks_nothing() -> None:
     """An empty secret is nowhere, not between all letters."""
     assert mask("text", [""]) == "text"
-
-
-def test_a_masker_masks_a_tenants_secrets_beside_the_lines() -> None:
-    """The secrets given once are masked in every text, those of a line beside them."""
-    assert masker(["tok"])("tok and pass and more", ("pass",)) == "*** and *** and more"

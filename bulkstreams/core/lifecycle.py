@@ -82,14 +82,8 @@ TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     }
 )
 
-SETTLED: Final = frozenset({S.CREATED, S.EXISTS, S.DUPLICATE})
-"""States that end well: a run whose records are all here exits with 0."""
-
 FAILED: Final = frozenset({S.CONFLICT, S.REFUSED, S.EXHAUSTED, S.INVALID})
 """States that end badly: finished, but somebody has to look."""
-
-UNFINISHED: Final = frozenset({S.PENDING, S.IN_FLIGHT})
-"""States in which a run that ends early leaves records for the next."""
 
 
 class IllegalEventError(AssertionError):

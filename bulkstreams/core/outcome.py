@@ -54,7 +54,7 @@ def ended(
         state = step(state, event)
     since = claim.ours_since
     if since is None and Event.LOST in events:
-        since = claim.intent_at
+        since = claim.server_intent_at
     return Settlement(
         claim.id,
         state.value,

@@ -93,20 +93,20 @@ class Attempts:
                 lane.put_back(claim)
                 await lane.reauthorize(token)
             case _:
-                self._refused(claim, answer, body, verdict)
+                self._refused(claim, answer, (token, *secrets_in(body)), verdict)
 
-    def _refused(self, claim: Claim, answer: Reply | Failure, body: bytes, verdict: Verdict) -> None:
-        code, message = self._explain(answer, body)
+    def _refused(self, claim: Claim, answer: Reply | Failure, secrets: tuple[str, ...], verdict: Verdict) -> None:
+        code, message = self._explain(answer, secrets)
         if verdict is Verdict.REFUSED:
             self.settle(claim, Event.REFUSED, answer=answer, error_code=code, message=message)
         else:
             self._lane.put_back(claim)
             self._lane.forbidden(answer, message)
 
-    def _explain(self, answer: Reply | Failure, body: bytes) -> tuple[str | None, str]:
+    def _explain(self, answer: Reply | Failure, secrets: tuple[str, ...]) -> tuple[str | None, str]:
         if isinstance(answer, Failure):
             return None, answer.reason
-        code, message = read_error(answer.body, lambda text: self._lane.tools.mask(text, secrets_in(body)))
+        code, message = read_error(answer.body, lambda text: self._lane.tools.mask(text, secrets))
         return code, message or f"the server answered {answer.status}"
 
     def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:

@@ -205,7 +205,7 @@ class Engine:
                     self.lanes[tenant] = lane
                     if self.stopped is not None:
                         lane.stop(self.stopped)
-                    lanes.start_soon(partial(lane.run, in_doubt=in_doubt, survey=survey))
+                    lanes.start_soon(partial(lane.run, pending=pending, in_doubt=in_doubt, survey=survey))
             group.cancel_scope.cancel()
 
     async def _open_lane(self, tenant: TenantName, sessions: AsyncExitStack) -> Lane:

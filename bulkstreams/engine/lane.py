@@ -74,6 +74,7 @@ class Lane:
         self._waiting: list[tuple[float, int, Claim]] = []
         self._waiter_runs = False
         self._workers = 0
+        self._unclaimed = 0
         self._sized_at, self._sized_sent = tools.clock.monotonic(), 0
         self._unreachable = 0
         self._returned = False
@@ -85,12 +86,13 @@ class Lane:
 
     # -- the life of a lane -------------------------------------------------------------------------------------------
 
-    async def run(self, *, in_doubt: int = 0, survey: bool = False) -> None:
+    async def run(self, *, pending: int, in_doubt: int = 0, survey: bool = False) -> None:
         """Work until nothing of the tenant is pending or in doubt, or until the lane is stopped.
 
-        `in_doubt`: how many doubts of earlier runs the ledger holds. `survey`: look first what stands at the tenant.
-        Raises InputChangedError and the ledger's errors.
+        `pending` and `in_doubt`: how many records the ledger holds so at the start. `survey`: look first what stands at
+        the tenant. Raises InputChangedError and the ledger's errors.
         """
+        self._unclaimed = pending
         try:
             async with anyio.create_task_group() as self._group:
                 if in_doubt:
@@ -168,7 +170,7 @@ class Lane:
                 self._returned, dry = False, False
                 await self.tools.recorder.flush()  # what was put back can be claimed once it is on disk
             room = self._window - self._held
-            if not dry and not self.holding and room * 2 >= self._window and self.reconciler.has_room:
+            if not dry and not self.holding and room * 2 >= self._window and self._may_claim():
                 dry = await self._claim(room)
                 continue
             if dry and self._held == 0:
@@ -181,8 +183,17 @@ class Lane:
             self._changed.clear()
             await self._changed.wait()
 
+    def _may_claim(self) -> bool:
+        """Return whether doubts leave room for more; and before the server's clock is known, go one at a time."""
+        return self.reconciler.has_room and (self._held == 0 or self._server_now() is not None)
+
+    def _server_now(self) -> float | None:
+        return self.server_clock.at(self.tools.clock.monotonic())
+
     async def _claim(self, room: int) -> bool:
         """Claim up to `room` records; return whether there are no more for now."""
+        if self._server_now() is None:
+            room = 1
         if self.tools.recorder.backlog > MAX_WINDOW:
             await self.tools.recorder.flush()  # whoever is told of outcomes cannot keep up: send no faster than they
         claims = await self._take(room)
@@ -193,12 +204,19 @@ class Lane:
         return len(claims) < room
 
     async def _take(self, room: int) -> list[Claim]:
-        clock, count = self.tools.clock, self.tools.allow(room)
-        server_now = self.server_clock.at(clock.monotonic())
+        """Claim up to `room` records, no more than there are and than the run may take.
+
+        Where the server's clock is not known, the intent is as good as of old: whatever is there may be its work.
+        """
+        count = self.tools.allow(min(room, self._unclaimed))
+        server_now = self._server_now()
         self._clock_is_old = True  # once for each claim is often enough
         claims: list[Claim] = []
         if count:
-            claims = await self.tools.ledger.claim(self.tenant, count, clock.wall(), server_now=server_now)
+            self._unclaimed -= count
+            claims = await self.tools.ledger.claim(
+                self.tenant, count, self.tools.clock.wall(), server_now=server_now or 0.0
+            )
         self.tools.allow(len(claims) - count)
         return claims
 
@@ -235,10 +253,19 @@ class Lane:
         """Take a claim back that was not sent, or not applied; it goes before all others."""
         self._ready.appendleft(claim)
 
-    def returned(self) -> None:
-        """Take note that a record is on its way back to the ledger, to be claimed again."""
+    def returned(self, *, charged: bool) -> None:
+        """Take note that a record is on its way back to the ledger, to be claimed again.
+
+        `charged`: it was claimed in this run, and counts only once for what the run may take.
+        """
         self._returned = True
-        self.tools.allow(-1)
+        self._unclaimed += 1
+        if charged:
+            self.tools.allow(-1)
+
+    def found_before_sending(self) -> None:
+        """Take note that a pending record was settled without a claim."""
+        self._unclaimed -= 1
 
     # -- what replies say of the tenant -------------------------------------------------------------------------------
 
@@ -312,7 +339,10 @@ class Lane:
         )
 
     async def give_up(self, reason: str) -> None:
-        """Take what may be taken at once for exhausted: no attempt to reach the tenant got as far as a connection."""
+        """Exhaust the first records, so many as tell that a tenant is given up; the lane stops where there are more.
+
+        No attempt to reach the tenant got as far as a connection.
+        """
         for claim in await self._take(UNREACHABLE_AFTER):
             self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
             self.unsent(reason)

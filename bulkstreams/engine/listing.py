@@ -94,7 +94,7 @@ class Listing:
         if answer.status == 401:
             await lane.reauthorize(token)
         elif answer.status in {403, 404}:
-            lane.forbidden(answer, read_error(answer.body)[1])
+            lane.forbidden(answer, read_error(answer.body, lambda text: lane.tools.mask(text, (token,)))[1])
         return read_page(answer.body) if answer.status == 200 else None
 
     def _stop(self, what: str) -> None:

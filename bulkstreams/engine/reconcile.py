@@ -8,7 +8,6 @@ the server. This module must never send a create, nor judge a stream itself (`co
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -135,6 +134,8 @@ class Reconciler:
         if found is None:
             return False
         owned = await self._owned([stream.id for streams in found.values() for stream in streams])
+        if lane.stopped is not None:
+            return False  # an answer that is still on its way may name one of these streams
         for doubt in map(self._dated, doubts):
             mature = self._settles_at.get(doubt.id, self._earlier_settle_at) <= began
             judgement = judge(doubt, found[mark(doubt)], owned, mature=mature)
@@ -148,8 +149,9 @@ class Reconciler:
 
     def _dated(self, doubt: Doubt) -> Doubt:
         """Date a first loss of this run by the server's clock as it is known now: at its claim it may not have been."""
-        since = self._lane.server_clock.at(self._lost_since.get(doubt.id, math.nan))
-        return doubt if since is None or math.isnan(since) else doubt._replace(ours_since=since)
+        sent_at = self._lost_since.get(doubt.id)
+        since = None if sent_at is None else self._lane.server_clock.at(sent_at)
+        return doubt if since is None else doubt._replace(ours_since=since)
 
     async def _list(self, doubts: Sequence[Doubt]) -> dict[str | bytes, list[Stream]] | None:
         """Page through the tenant's streams and keep those that a doubt may be about; None: it could not be done."""
@@ -177,7 +179,7 @@ class Reconciler:
         while under_way & lane.under_way and await lane.sleep(0.02):
             pass  # an answer on its way may name one of these streams
         await lane.tools.recorder.flush()
-        return await lane.tools.ledger.owned(ids)
+        return await lane.tools.ledger.owned(lane.tenant, ids)
 
     def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
         lane = self._lane
@@ -194,11 +196,11 @@ class Reconciler:
             doubt = doubt._replace(attempts=0)  # an earlier run's attempts are not this run's
         settlement = outcome.found(doubt, judgement, retries=lane.settings.retries, now=lane.tools.clock.wall())
         if settlement.state == State.PENDING:
-            lane.returned()
+            lane.returned(charged=not earlier)
         lane.tools.recorder.put(settlement)
 
     async def _stop_over_quota(self) -> None:
-        """End the lane; first let what is under way be answered, and look that up too, so that no doubt is left."""
+        """End the lane; first let what is under way be answered, and clear the doubts that this leaves, too."""
         lane = self._lane
         await lane.hold()
         if self.count:

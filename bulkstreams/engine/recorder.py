@@ -61,6 +61,8 @@ class Recorder:
                         with anyio.move_on_after(GATHER_S):
                             await self._hurry.wait()
                     await self._write()
+            if self.tally != Tally():  # what was asked since, and led to no outcome
+                await self._ledger.settle([], self.tally.taken())
         finally:
             self._ended = True
             self._progress.set()

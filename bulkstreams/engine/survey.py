@@ -54,7 +54,9 @@ class Survey:
         digests = [one for one in by_mark if isinstance(one, bytes)]
         records = await ledger.unsent(self._lane.tenant, names, digests)
         if records:
-            owned = await ledger.owned([stream.id for stream in page.streams])
+            # Whose a stream is matters only where it may be a nameless twin's, or the work of an attempt of ours.
+            asked = any(one.name is None or one.ours_since is not None for one in records)
+            owned = await ledger.owned(self._lane.tenant, [one.id for one in page.streams]) if asked else set()
             for record in records:
                 self._judge(record, by_mark[mark(record)], owned)
 
@@ -74,4 +76,5 @@ class Survey:
     def _settle(self, record: Doubt, judgement: Judgement) -> None:
         tools = self._lane.tools
         retries, now = self._lane.settings.retries, tools.clock.wall()
+        self._lane.found_before_sending()
         tools.recorder.put(outcome.found(record, judgement, before=State.PENDING, retries=retries, now=now))

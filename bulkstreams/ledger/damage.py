@@ -2,8 +2,8 @@
 
 A file that was sealed must be as it was sealed. One that was not, since its run died, must have the write-ahead log
 that it needs, and that of no other file; then SQLite's own check and ours of each record must find nothing.
-What damage can hide here: a value in a row that is as plausible as the right one, where the last run died; and the
-very last commit of a log, which a power cut could have torn as well.
+What damage can hide here, where the last run died: a value in a row that is as plausible as the right one; and the
+last commits of its log, where that was cut short. So after a death a run looks at its tenants again before it sends.
 This module must never write, and never repair.
 """
 
@@ -41,10 +41,11 @@ _ODD: Final = f"""
 """What no run has ever written, in one pass over the records."""
 
 
-def examine(path: Path) -> None:
-    """Raise LedgerFormatError where the ledger at `path` is not whole, or not ours.
+def examine(path: Path) -> bool:
+    """Return whether the ledger at `path` was closed in order.
 
-    No connection of this process may be open on it (see `format.check_header`), and nobody may write it meanwhile.
+    Raises LedgerFormatError where it is not whole, or not ours. No connection of this process may be open on it (see
+    `format.check_header`), and nobody may write it meanwhile.
     """
     ledger_format.check_header(path)
     with ledger_format.told(path):
@@ -59,8 +60,9 @@ def examine(path: Path) -> None:
                 _check_log(path, log, alone, seal)
             if seal is not None and seal.sum is not None:
                 _check_sealed(db, path, log, seal)
-            else:
-                _check_unsealed(db, path)
+                return True
+            _check_unsealed(db, path)
+            return False
 
 
 def _alone(path: Path) -> Seal | None:
@@ -73,7 +75,9 @@ def _alone(path: Path) -> Seal | None:
 def _check_log(path: Path, log: Log | None, alone: Seal | None, seal: Seal) -> None:
     if log is None and seal.needs_log:
         raise ledger_format.refusal(path, f"is not whole: {_LOG} is missing or was overwritten, and commits with it")
-    foreign = log is not None and log.pages and seal.page not in log.pages
+    # A program that folds the log while a run goes on has the run begin another, without the seal's page: then the file
+    # itself says that it does without a log.
+    foreign = log is not None and log.pages and seal.page not in log.pages and (alone is None or alone.needs_log)
     if foreign or (alone is not None and (seal.ledger != alone.ledger or seal.turn < alone.turn)):
         raise ledger_format.refusal(path, f"is not whole: {_LOG} belongs to another file, or to an older one")
 

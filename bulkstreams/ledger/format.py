@@ -39,6 +39,8 @@ _UPGRADES: Final = (
     f"""{_SEAL}
 ALTER TABLE tenant ADD COLUMN surveyed INTEGER;
 ALTER TABLE record ADD COLUMN ours_since REAL;
+ALTER TABLE record ADD COLUMN anchor_name TEXT;
+UPDATE record SET anchor_name = name WHERE anchor_digest IS NOT NULL;
 UPDATE record SET ours_since = coalesce(first_sent_at, intent_at)
  WHERE state IN ('in_flight', 'in_doubt') AND NOT (http_status IS 409 AND attempts <= 1);
 {_ALIAS}""",  # noqa: S608
@@ -103,6 +105,7 @@ CREATE TABLE record (
     recovered     INTEGER NOT NULL DEFAULT 0,
     anchor        TEXT,                   -- 'created' or 'exists': a stream stands at the tenant for this record
     anchor_digest BLOB,                   -- of the definition that was sent, where `digest` has changed since
+    anchor_name   TEXT,                   -- the name that was sent; it counts where there is an `anchor_digest`
     run           INTEGER,                -- the run that last sent or settled it
     duplicate_of  INTEGER
 );
@@ -205,6 +208,11 @@ def unusable(path: Path, error: sqlite3.Error) -> LedgerError:
         return LedgerWriteError(
             f"the disk that holds the ledger {path} is full; nothing was sent that is not noted there.",
             hint="Make room, then run the same command again: it resumes.",
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return LedgerWriteError(
+            f"the ledger {path} cannot be opened: its folder cannot be written, or is gone.",
+            hint=f"Copy {path.name} and the files beside it whose names begin so to a folder of yours; use it there.",
         )
     if code == sqlite3.SQLITE_BUSY:
         return LedgerWriteError(

@@ -41,10 +41,11 @@ MOST_UNSENT: Final = 10_000
 class Ledger:
     """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
 
-    def __init__(self, path: Path, lease: FileLock, writer: Writer) -> None:
+    def __init__(self, path: Path, lease: FileLock, writer: Writer, *, closed_in_order: bool = True) -> None:
         self.path = path
         self._lease = lease
         self._writer = writer
+        self._closed_in_order = closed_in_order
         self._tenants: dict[str, int] = {}
         self.run_id = 0
         self.run_name = ""
@@ -59,8 +60,8 @@ class Ledger:
         lease = _take_lease(path)
         try:
             ledger_format.ensure(path)
-            examine(path)
-            return cls(path, lease, Writer(path))
+            in_order = examine(path)
+            return cls(path, lease, Writer(path), closed_in_order=in_order)
         except BaseException:
             lease.release()
             raise
@@ -111,9 +112,15 @@ class Ledger:
     # -- runs and readings --------------------------------------------------------------------------------------------
 
     async def begin_run(self, now: float) -> None:
-        """Begin a run: what a process that died left in flight is in doubt from here on."""
+        """Begin a run: what a process that died left in flight is in doubt from here on.
+
+        After a death nobody can tell whether the last commits of its log are still there (a disk may have lied, a copy
+        may be short), so each tenant is looked at again before anything is sent there.
+        """
 
         def operation(db: sqlite3.Connection) -> int:
+            if not self._closed_in_order:
+                db.execute("UPDATE tenant SET surveyed = NULL")
             row = db.execute("SELECT exit_code FROM run ORDER BY id DESC LIMIT 1").fetchone()
             if row is not None and row[0] not in _SETTLED_ALL:
                 doubtful = step(State.IN_FLIGHT, Event.RESUMED)
@@ -156,7 +163,7 @@ class Ledger:
             row = db.execute("SELECT id, source, completed_at FROM reading ORDER BY id DESC LIMIT 1").fetchone()
             if row is None or row[1] != source or row[2] is None:
                 return None
-            invalid = "SELECT 1 FROM record WHERE reading = ? AND state = 'invalid' LIMIT 1"
+            invalid = "SELECT 1 FROM record WHERE reading = ? AND (state = 'invalid' OR error_code = 'invalid') LIMIT 1"
             return None if db.execute(invalid, (row[0],)).fetchone() else int(row[0])
 
         found = await self._writer.do(operation)
@@ -193,6 +200,8 @@ class Ledger:
                       AND input IN (SELECT value FROM json_each(?))""",
                 (self.reading_id, orjson.dumps(list(inputs)).decode()),
             )
+            # Ids of what was forgotten may come again, for other lines.
+            db.execute("UPDATE tenant SET surveyed = min(surveyed, (SELECT coalesce(max(id), 0) FROM record))")
             db.execute("UPDATE reading SET completed_at = ? WHERE id = ?", (now, self.reading_id))
 
         await self._writer.do(operation)
@@ -246,11 +255,12 @@ class Ledger:
 
         await self._writer.do(operation)
 
-    async def owned(self, ids: Sequence[str]) -> set[str]:
-        """Return those of these stream ids that a record stands for."""
-        text = orjson.dumps(list(ids)).decode()
-        sql = "SELECT remote_id FROM record WHERE remote_id IN (SELECT value FROM json_each(?))"
-        rows = await self._writer.do(lambda db: db.execute(sql, (text,)).fetchall())
+    async def owned(self, tenant: TenantName, ids: Sequence[str]) -> set[str]:
+        """Return those of these stream ids that a record of the tenant stands for; it looks at every record."""
+        values = (self._tenants[tenant], orjson.dumps(list(ids)).decode())
+        sql = """SELECT remote_id FROM record WHERE tenant = ? AND anchor IS NOT NULL
+                    AND remote_id IN (SELECT value FROM json_each(?))"""
+        rows = await self._writer.do(lambda db: db.execute(sql, values).fetchall())
         return {id_ for (id_,) in rows}
 
     async def doubts(self, tenant: TenantName, count: int) -> list[Doubt]:

@@ -94,13 +94,24 @@ class Folding:
         if self._folded_at is not None and changed < self._every:
             return
         self._db.execute("UPDATE seal SET turn = (turn | 1) + 1, bytes = NULL, sum = NULL")
-        _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        # The first time, what the file says by itself must change, or it would pass for sealed without its log.
+        mode = "PASSIVE" if self.begun else "FULL"
+        busy, pages, _ = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         self._db.execute("UPDATE seal SET turn = turn + 1")
+        if busy and not self.begun:
+            raise _locked()
         if self._folded_at is not None:
             # How many rows make a page differs from one kind of work to the next; the last time tells best.
             wanted = changed * LOG_PAGES // max(pages, 1)
             self._every = max(_LEAST, self._every // _STEP, min(wanted, self._every * _STEP))
         self._folded_at = self._db.total_changes
+
+
+def _locked() -> sqlite3.OperationalError:
+    """Return the error of a reader that holds its transaction open for longer than we wait."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
 
 
 def close_sealed(db: sqlite3.Connection, path: Path) -> None:

@@ -17,7 +17,7 @@ import orjson
 from bulkstreams.core.lifecycle import Anchor, reading, step
 from bulkstreams.core.matching import differing
 from bulkstreams.core.metrics import Tally
-from bulkstreams.model import Claim, Doubt, Key, Settlement, State, TenantName
+from bulkstreams.model import Claim, Doubt, Event, Key, Settlement, State, TenantName
 
 MAX_VARIABLES: Final = 30_000  # SQLite's default limit is 32,766 to a statement
 
@@ -65,7 +65,8 @@ def _ingest_sql(rows: int) -> str:
             input = excluded.input, line = excluded.line, offset = excluded.offset, length = excluded.length,
             reading = excluded.reading
         WHERE record.reading < excluded.reading AND record.digest IS excluded.digest
-          AND record.state NOT IN ('invalid', 'conflict') AND excluded.state = 'pending'"""  # noqa: S608
+          AND record.state NOT IN ('invalid', 'conflict') AND record.error_code IS NOT 'invalid'
+          AND excluded.state = 'pending'"""  # noqa: S608
 
 
 def ingest(db: sqlite3.Connection, rows: Sequence[Row]) -> list[Duplicate]:
@@ -130,19 +131,28 @@ def _move(
         and after is not State.INVALID
         and not (after is State.CONFLICT and anchor)
     )
-    if fresh:
+    told = ", error_code = :error_code, message = :message"
+    if keeps:
+        told = _NO_LONGER_INVALID if valid and now is State.IN_DOUBT else ""
+    if event is Event.LINE_CHANGED and after is State.PENDING:
         db.execute("UPDATE tenant SET surveyed = NULL WHERE id = ?", (row.tenant,))  # it is another stream now
     db.execute(  # what is put into the text below is fixed text, never a value
         f"""UPDATE record SET input = :input, line = :line, offset = :offset, length = :length, reading = :reading,
               state = :after, digest = coalesce(:digest, digest),
               name = CASE WHEN :digest IS NULL THEN coalesce(:name, name) ELSE :name END,
+              anchor_name = CASE WHEN anchor_digest IS NULL THEN name ELSE anchor_name END,
               anchor_digest = CASE WHEN anchor IS NULL AND state <> 'in_doubt' THEN NULL
                                    ELSE coalesce(anchor_digest, digest) END
-              {"" if keeps else ", error_code = :error_code, message = :message"}
+              {told}
               {", attempts = 0, http_status = NULL, ours_since = NULL" if fresh else ""}
             WHERE id = :id""",  # noqa: S608
         {**row._asdict(), "after": after.value, "id": id_, "message": message},
     )
+
+
+_NO_LONGER_INVALID: Final = """
+              , message = CASE WHEN error_code IS 'invalid' THEN NULL ELSE message END
+              , error_code = nullif(error_code, 'invalid')"""
 
 
 def _anchor(text: str | None) -> Anchor:
@@ -239,7 +249,8 @@ def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:
 
 
 _JUDGED: Final = """
-    SELECT json_group_array(json_array(id, name, hex(coalesce(anchor_digest, digest)), hex(digest), attempts,
+    SELECT json_group_array(json_array(id, CASE WHEN anchor_digest IS NULL THEN name ELSE anchor_name END,
+                                       hex(coalesce(anchor_digest, digest)), hex(digest), attempts,
                                        first_sent_at, ours_since, http_status = 409,
                                        CASE error_code WHEN 'invalid' THEN message END))
       FROM (SELECT * FROM record INDEXED BY {index}
@@ -271,7 +282,10 @@ def doubts(db: sqlite3.Connection, tenant: int, reading_id: int, count: int) -> 
 def unsent(
     db: sqlite3.Connection, tenant: int, reading_id: int, names: Sequence[str], digests: Sequence[bytes], count: int
 ) -> list[Doubt]:
-    """Return up to `count` pending records of the tenant that bear one of `names`, or none and one of `digests`."""
+    """Return pending records of the tenant that bear one of `names`, or none and one of `digests`.
+
+    Up to `count` by each of the three ways in which one may be found.
+    """
     text = orjson.dumps(list(names)).decode()
     found = [
         *_judged(db, _BY_KEY, tenant, reading_id, text, count),
@@ -279,7 +293,7 @@ def unsent(
     ]
     if digests:
         found += _judged(db, _by_digest(len(digests)), tenant, reading_id, *digests, count)
-    return sorted(found, key=lambda doubt: doubt.id)[:count]
+    return sorted(found, key=lambda doubt: doubt.id)
 
 
 def _judged(db: sqlite3.Connection, sql: str, *values: int | str | bytes) -> list[Doubt]:

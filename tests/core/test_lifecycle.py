@@ -9,10 +9,7 @@ from itertools import product
 import pytest
 
 from bulkstreams.core.lifecycle import (
-    FAILED,
-    SETTLED,
     TABLE,
-    UNFINISHED,
     Anchor,
     IllegalEventError,
     diagram,
@@ -144,13 +141,6 @@ def test_no_edit_of_the_line_touches_a_doubt(valid: bool) -> None:
         event = reading(S.IN_DOUBT, anchor, valid=valid, same_as_anchor=False, same=False)
         assert event is not None
         assert step(S.IN_DOUBT, event) is S.IN_DOUBT
-
-
-def test_states_are_grouped_without_overlap() -> None:
-    """Good ends, bad ends and unfinished states are disjoint; in doubt and undone stand apart."""
-    groups = [SETTLED, FAILED, UNFINISHED]
-    assert sum(map(len, groups)) == len(frozenset().union(*groups))
-    assert set(State) - frozenset().union(*groups) == {S.IN_DOUBT, S.UNDONE}
 
 
 # -- histories ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from bulkstreams.core.matching import Judgement, Stream
 from bulkstreams.model import Claim, Doubt, Event, Failure, Key, Reply, State, TenantName
 
 MARK, OTHER = b"m" * 32, b"o" * 32
-CLAIM = Claim(7, TenantName("acme"), Key("a"), "a", 1, 3, 100, 99, MARK, 0, None, intent_at=50.0)
+CLAIM = Claim(7, TenantName("acme"), Key("a"), "a", 1, 3, 100, 99, MARK, 0, None, server_intent_at=50.0)
 REPLY = Reply(201, {}, b"{}", 0.1234567)
 LOST = Failure("no answer", True, 30.0)
 STREAM = Stream("est_1", "a", MARK, 51.0)

@@ -24,6 +24,7 @@ from bulkstreams.engine.tools import LaneSettings, Tools
 from bulkstreams.errors import CredentialsError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Doubt, Failure, Key, Reply, Settlement, State, TenantName
+from bulkstreams.secrets import mask
 
 NOON = 1_800_000_000.0
 """Epoch seconds at which every fake run begins."""
@@ -155,7 +156,7 @@ class FakeLedger:
         await self._commit()
         self.surveys += 1
 
-    async def owned(self, ids: Sequence[str]) -> set[str]:
+    async def owned(self, tenant: TenantName, ids: Sequence[str]) -> set[str]:
         """Return the ids that records stand for."""
         await self._commit()
         return {one.remote_id for one in self.settlements.values() if one.remote_id is not None} & set(ids)
@@ -331,11 +332,19 @@ class Rig:
         self.recorder = Recorder(self.ledger, self._tell)  # type: ignore[arg-type]
         self._settings = LaneSettings(concurrency=concurrency, retries=retries)
         self._ceiling = ceiling
+        self.allowance: int | None = None
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:
         durable = {one.id: one.state for one in batch}  # of several about one record, the last counts
         assert all(self.ledger.state[id_] == state for id_, state in durable.items()), "told before it was durable"
         self.told += batch
+
+    def _allow(self, wanted: int) -> int:
+        if self.allowance is None:
+            return wanted
+        granted = min(wanted, self.allowance)
+        self.allowance -= granted
+        return granted
 
     def _lane(self) -> Lane:
         window = Window()
@@ -350,8 +359,8 @@ class Rig:
                 ledger=self.ledger,  # type: ignore[arg-type]
                 recorder=self.recorder,
                 prepare=lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
-                mask=lambda text, _secrets: text,
-                allow=lambda wanted: wanted,
+                mask=mask,
+                allow=self._allow,
                 clock=self.clock,
                 draw=lambda: 0.5,
             ),
@@ -366,7 +375,8 @@ class Rig:
                 group.start_soon(self.recorder.run)
                 if meanwhile is not None:
                     group.start_soon(meanwhile, self.lane)
-                await self.lane.run(in_doubt=self.ledger.counts().get("in_doubt", 0), survey=survey)
+                counts = self.ledger.counts()
+                await self.lane.run(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
                 await self.recorder.flush()
                 self.recorder.close()
             return self.lane

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 
+from bulkstreams.engine.lane import Lane
 from bulkstreams.model import Failure
 from tests.engine.fakes import LOST, NOON, After, FakeClock, Rig, ScriptedClient, webhook, webhooks
 
@@ -378,3 +381,54 @@ def test_attempts_of_a_run_that_died_are_not_this_runs() -> None:
     rig.run()
     assert rig.ledger.counts() == {"created": 1}
     assert len(client.creates) == 1
+
+
+@pytest.mark.parametrize("stop_at", [1.0, 2.03, 4.0, 6.0])
+def test_a_lane_that_stops_while_an_answer_is_awaited_takes_nobodys_stream(stop_at: float) -> None:
+    """A twin's create is applied and its answer on its way when the run is interrupted: the stream stays the twin's."""
+    twin = webhook(None, "https://e.com/a")
+    client = ScriptedClient()
+    asked: list[str] = []
+
+    async def create(body: bytes, token: str) -> object:
+        asked.append(token)
+        if len(asked) == 2:
+            await anyio.sleep(0.01)
+            return LOST
+        reply = client.take_effect(json.loads(body))
+        await anyio.sleep(8.0 if len(asked) == 3 else 0.01)
+        return reply
+
+    async def meanwhile(lane: Lane) -> None:
+        await anyio.sleep(stop_at)
+        lane.stop("interrupted")
+
+    client.create = create  # type: ignore[assignment]
+    rig = Rig([webhook("first"), twin, twin], client, concurrency=1)
+    rig.run(meanwhile=meanwhile)
+    assert rig.ledger.counts() == {"created": 2, "in_doubt": 1}
+    assert rig.ledger.state[2] == "in_doubt"
+
+
+def test_a_doubt_of_an_earlier_run_gives_back_nothing_of_what_this_run_may_take() -> None:
+    """`--limit` counts what this run takes; only one that it took itself, and puts back, leaves room for another."""
+    client = ScriptedClient(lambda name, n: LOST if name == "s9" and n == 1 else "ok")
+    rig = Rig(webhooks(10), client)
+    rig.allowance = 3
+    for id_ in range(1, 8):
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON - 1)
+    rig.run()
+    assert len(client.creates) == 4
+
+
+def test_before_the_servers_clock_is_known_requests_go_one_at_a_time() -> None:
+    """What a process that dies left then is judged as of old: whatever is there may be its work."""
+    client = ScriptedClient()
+    client.took_s = 1.0
+    rig = Rig(webhooks(9), client, concurrency=4)
+    rig.run()
+    assert rig.ledger.intents[0] == 0.0
+    assert min(rig.ledger.intents[1:]) >= NOON - 1
+    (first, _), (second, _), (third, _), *_ = client.creates
+    assert second >= first + client.took_s
+    assert third < second + client.took_s

@@ -170,3 +170,17 @@ def test_the_tally_goes_with_the_settlements_and_is_counted_once() -> None:
     in_told_time(run)
     assert scene.disk.tally.requests == 5
     assert scene.recorder.tally.requests == 0
+
+
+def test_what_was_asked_and_led_to_no_outcome_is_counted_at_the_end() -> None:
+    """A look-up that was refused settles nothing; the run's own row tells of it all the same."""
+    scene = Scene(SlowDisk())
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(scene.recorder.run)
+            scene.recorder.tally.lookups += 2
+            scene.recorder.close()
+
+    in_told_time(run)
+    assert scene.disk.tally == Tally(lookups=2)

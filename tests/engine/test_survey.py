@@ -188,3 +188,17 @@ def test_an_intent_after_the_survey_is_dated_by_the_servers_clock() -> None:
     rig = Rig(webhooks(1), client)
     rig.run(survey=True)
     assert [at - NOON - 5_000.0 for at in rig.ledger.intents] == [pytest.approx(0.0, abs=1.1)]
+
+
+def test_a_token_that_a_gateway_echoes_is_masked() -> None:
+    """The reason why a lane stops reaches the ledger and the terminal; the token must not."""
+    client = ScriptedClient()
+    client.page_script = lambda _n: client.reply(403, {"message": "bad header: Authorization: Bearer t1"})
+    rig = Rig(webhooks(1), client)
+    lane = rig.run(survey=True)
+    assert "Bearer ***" in str(lane.stopped)
+    client.page_script = lambda _n: None
+    client.script = lambda _name, _n: client.reply(403, {"message": "bad header: Authorization: Bearer t1"})
+    rig = Rig(webhooks(1), client)
+    lane = rig.run(survey=True)
+    assert "Bearer ***" in str(lane.stopped)

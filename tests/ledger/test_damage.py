@@ -299,6 +299,24 @@ def test_a_ledger_whose_run_died_opens(crashed: Path) -> None:
     assert sum(one.state == "created" for one in results(crashed).values()) == RECORDS // 4
 
 
+def test_any_tool_may_fold_the_log_while_a_run_goes_on(tmp_path: Path, copies: Copies) -> None:
+    """The run then begins another log, without the page that tells whose it is; if it dies, that is no foreign one."""
+    path, found = tmp_path / "in.ledger.db", []
+
+    @in_loop
+    async def run() -> None:
+        with await start(path, 50.0) as ledger:
+            await read(ledger, [good(f"k{n}") for n in range(100)])
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("PRAGMA wal_checkpoint").fetchone()
+            await ledger.claim(ACME, 5, 60.0)
+            found.append(copies.take(path))
+
+    run()
+    assert refusal(found[0]) is None
+    assert sum(one.state == "in_flight" for one in results(found[0]).values()) == 5
+
+
 def test_any_tool_may_fold_the_log_of_a_run_that_died(crashed: Path) -> None:
     """SQLite's shell folds the log into the file and takes it away when it leaves; nothing is missing then."""
     whole = told(crashed)
@@ -479,6 +497,7 @@ async def test_a_ledger_of_the_first_format_is_read_and_brought_up_to_date(seale
     with closing(sqlite3.connect(sealed, isolation_level=None)) as db:
         for change in (
             "DROP TABLE seal", "DROP INDEX record_alias", "ALTER TABLE record DROP COLUMN ours_since",
+            "ALTER TABLE record DROP COLUMN anchor_name",
             "ALTER TABLE tenant DROP COLUMN surveyed", "PRAGMA user_version = 1",
         ):  # fmt: skip
             db.execute(change)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import Ledger, LedgerReader
+from bulkstreams.ledger import Ledger, LedgerReader, Row
 from bulkstreams.model import Claim, Settlement, State, TenantName
 from tests.ledger import ACME, bad, bring, column, good, in_loop, mark, read, results, settled, start, states
 
@@ -163,7 +163,7 @@ async def test_a_released_record_can_be_claimed_again(path: Path) -> None:
         (claim,) = await claimed(ledger, 1)
         await ledger.settle([settled(claim, State.PENDING, attempts=2, first_sent_at=1750000000.25)], Tally())
         (again,) = await ledger.claim(ACME, 9, 30.0)
-        assert again == claim._replace(attempts=2, first_sent_at=1750000000.25, intent_at=30.0)
+        assert again == claim._replace(attempts=2, first_sent_at=1750000000.25, server_intent_at=30.0)
 
 
 @in_loop
@@ -318,3 +318,36 @@ async def test_reopening_counts_by_tenant_and_only_this_reading(path: Path) -> N
         await read(ledger, [good("a"), good("b"), good("c", tenant="local"), bad()])
         assert await ledger.reopen(retry_failed=True) == {ACME: (2, 0), "local": (1, 0)}
         assert column(path, "state", "gone") == "exhausted"
+
+
+@in_loop
+async def test_a_doubt_is_looked_up_under_the_name_that_was_sent(path: Path) -> None:
+    """A line that names another stream meanwhile, or none that is valid, does not make us look for the wrong one."""
+    with await start(path) as ledger:
+        for name, digest_ in (("a", mark("a")), ("b", mark("b")), ("c", None), ("d", mark("d"))):
+            await ledger.begin_reading("source", 10.0)
+            tenant, input_ = await ledger.tenant(ACME, "https://acme.test"), await ledger.input("in.jsonl")
+            state = State.INVALID if digest_ is None else State.PENDING
+            await ledger.ingest([Row(tenant, "k1", name, input_, 1, 0, 9, ledger.reading_id, state, digest_)])
+            if name == "a":
+                (claim,) = await ledger.claim(ACME, 1, 20.0)
+                await ledger.settle([settled(claim, State.IN_DOUBT, ours_since=20.0)], Tally())
+            (doubt,) = await ledger.doubts(ACME, 9)
+            assert (doubt.name, doubt.digest) == ("a", mark("a"))
+        await ledger.settle([Settlement(doubt.id, State.PENDING, 1)], Tally())
+        (again,) = await ledger.claim(ACME, 1, 30.0)
+        assert (again.name, again.digest) == ("d", mark("d"))
+
+
+@in_loop
+async def test_a_line_that_is_valid_again_leaves_no_trace_on_its_doubt(path: Path) -> None:
+    """While the record is in doubt its line breaks and is mended: nothing calls it invalid any more."""
+    with await start(path) as ledger:
+        await bring(ledger, State.IN_DOUBT)
+        await read(ledger, [bad("a")])
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert doubt.invalid == "name: is wrong"
+        assert not await ledger.same_source("source")
+        await read(ledger, [good("a")])
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert (doubt.invalid, column(path, "error_code")) == (None, None)

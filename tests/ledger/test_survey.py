@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,7 +141,7 @@ async def test_an_intent_says_since_when_a_stream_may_be_ours(path: Path) -> Non
         await read(ledger, [good("a"), good("b")])
         (first,) = await ledger.claim(ACME, 1, 20.0, server_now=5_000.0)
         (second,) = await ledger.claim(ACME, 1, 21.0)
-        assert (first.intent_at, second.intent_at) == (5_000.0, 21.0)
+        assert (first.server_intent_at, second.server_intent_at) == (5_000.0, 21.0)
         assert (column(path, "ours_since", "a"), column(path, "ours_since", "b")) == (5_000.0, 21.0)
         lost = settled(first, State.PENDING, ours_since=5_000.0)
         answered = settled(second, State.PENDING, ours_since=None)
@@ -160,3 +162,53 @@ async def test_what_is_asked_for_again_begins_with_no_attempt_of_ours(path: Path
         await ledger.reopen(retry_failed=True)
         (again,) = await ledger.claim(ACME, 1, 30.0)
         assert again.ours_since is None
+
+
+@in_loop
+async def test_ids_that_come_again_are_looked_for(path: Path) -> None:
+    """Lines that were forgotten give their numbers back; the new lines that get them were never looked for."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a"), good("b"), bad(), bad()])
+        await ledger.surveyed(ACME)
+        await read(ledger, [good("a"), good("b")], source="without the broken lines")
+        await read(ledger, [good("a"), good("b"), good("c"), good("d")], source="with new ones")
+        assert await ledger.needs_survey(ACME)
+
+
+@in_loop
+async def test_a_pending_record_that_is_another_stream_now_is_looked_for(path: Path) -> None:
+    """Under its own key a line may name another stream, which may be there already."""
+    with await start(path) as ledger:
+        await add(ledger, ("k1", "a", mark("a")))
+        await ledger.surveyed(ACME)
+        await add(ledger, ("k1", "b", mark("b")))
+        assert await ledger.needs_survey(ACME)
+
+
+@in_loop
+async def test_after_a_death_every_tenant_is_looked_at_again(path: Path) -> None:
+    """Nobody can tell whether the end of the log is still there; after an orderly end there is nothing to tell."""
+    for dies in (False, True):
+        with await start(path) as ledger:
+            await read(ledger, [good("a")])
+            await ledger.surveyed(ACME)
+            await ledger.end_run(20.0, 130, {})
+        if dies:
+            with closing(sqlite3.connect(path, isolation_level=None)) as db:
+                db.execute("UPDATE seal SET sum = NULL")  # as the file of a process that died has it
+        with await start(path) as ledger:
+            assert await ledger.same_source("source")
+            await ledger.reopen(retry_failed=False)
+            assert await ledger.needs_survey(ACME) is dies
+
+
+@in_loop
+async def test_a_stream_is_owned_within_its_tenant_alone(path: Path) -> None:
+    """The same id at another tenant is another stream; and a stream that is in the way is nobody's of ours."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a"), good("b"), good("a", tenant="local")])
+        one, two = await ledger.claim(ACME, 2, 20.0)
+        created = settled(one, State.CREATED, remote_id="est_1")
+        await ledger.settle([created, settled(two, State.CONFLICT, remote_id="est_2")], Tally())
+        assert await ledger.owned(ACME, ["est_1", "est_2"]) == {"est_1"}
+        assert await ledger.owned(LOCAL, ["est_1", "est_2"]) == set()
