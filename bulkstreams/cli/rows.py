@@ -40,12 +40,14 @@ def results_to(target: str | None, live: Live) -> Iterator[Rows | None]:
 
 def _is_cut_short(path: Path) -> bool:
     """Return whether a file of rows ends within one, as a process that was killed leaves it."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
+            return file.read(1) != b"\n"
     except OSError:
-        return False  # none there, an empty one, one that may only be written, or a pipe
+        return False  # an empty one, or one that may only be written
 
 
 class Rows:
