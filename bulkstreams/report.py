@@ -18,6 +18,9 @@ _EFFORT: Final = (
 )
 
 
+_UNKNOWN: Final = "the run ended before an answer was noted"
+
+
 def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()) -> list[str]:
     """Say how a run ended, in a few lines; `failures` are the most frequent causes."""
     records, this_run = figures["records"], figures["this_run"]
@@ -47,7 +50,8 @@ def next_step(figures: Mapping[str, Any], hints: Sequence[str], command: str) ->
     if records["exhausted"]:
         return f"To try the exhausted records again: {command}"
     if records["refused"] or records["conflict"]:
-        return f"See why: bulkstreams status {ledger}; after mending the cause: {command} --retry-failed"
+        again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
+        return f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
     return ""
 
 
@@ -106,9 +110,12 @@ def status_lines(reader: LedgerReader) -> list[str]:
 
 
 def _failure(one: Failure) -> str:
-    cause = " ".join(str(part) for part in (one.http_status, one.error_code) if part is not None)
-    text = f"{cause}: {one.message}" if cause and one.message else cause or one.message or ""
-    return f"  {one.records:,} {one.state.replace('_', ' ')}: {text} (e.g. {one.file}:{one.line}, {one.key})"
+    status = one.http_status if one.http_status is not None and one.http_status >= 400 else None
+    code = None if one.error_code == one.state else one.error_code
+    cause = " ".join(str(part) for part in (status, code) if part is not None)
+    text = f"{cause}: {one.message}" if cause and one.message else cause or one.message or _UNKNOWN
+    example = f"{one.file}:{one.line}" if one.key is None else f"{one.file}:{one.line}, {one.key}"
+    return f"  {one.records:,} {one.state.replace('_', ' ')}: {text} (e.g. {example})"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from importlib.metadata import version
@@ -25,7 +25,7 @@ from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
-from bulkstreams.config import Flags, Settings, load
+from bulkstreams.config import Flags, Settings, default_ledger, load
 from bulkstreams.errors import ExitCode, UsageError, first_cause
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
@@ -136,14 +136,24 @@ def run(
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
     )
+    _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     live = Live(say)
     if dry_run:
         figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
-        print_figures(figures, as_json, "would send")
+        print_figures(figures, as_json, f"would send {figures['would_send']:,}")
         raise typer.Exit(code)
     with results_to(results, live) as rows:
         ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
     raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
+
+
+def _check_results(target: str | None, others: Sequence[str]) -> None:
+    """Raise UsageError where the rows of --results would be written into an input or the ledger."""
+    if target is None or target == "-":
+        return
+    into = next((other for other in others if Path(other).resolve() == Path(target).resolve()), None)
+    if into is not None:
+        raise UsageError(f"--results {target} would write into {into}.", hint="Give it a file of its own.")
 
 
 async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:

@@ -18,6 +18,9 @@ from bulkstreams.model import Problem, Settlement, State
 SPAN_S: Final = 5.0
 """Seconds over which the rate "now" is taken."""
 
+LULL_S: Final = 1.5
+"""Seconds without news that are no news: a server that gives out its budget once a second has us wait for it."""
+
 MOST_SHOWN: Final = 20
 """Lines of one kind of complaint that are printed; the rest is counted."""
 
@@ -112,8 +115,9 @@ class Live:
             self._recent.popleft()
         if len(self._recent) < 2:
             return 0.0
-        (at, done), (_, last) = self._recent[0], self._recent[-1]
-        return (last - done) / max(now - at, 1e-3)
+        (at, done), (last_at, last) = self._recent[0], self._recent[-1]
+        # What comes once a second is no slower for the second that it has not come.
+        return (last - done) / max(last_at - at, now - at - LULL_S, 1e-3)
 
     def left_s(self) -> float | None:
         """Return the seconds that the rest will take at the present rate, or None where that cannot be told."""

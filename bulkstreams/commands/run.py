@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
-from bulkstreams.errors import ExitCode, UsageError
+from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, LedgerWriteError, UsageError
 from bulkstreams.ledger import Failure, Ledger, LedgerReader, Run, Totals
 from bulkstreams.model import State
 from bulkstreams.schema import Rules
@@ -73,7 +73,7 @@ class Session:
         """Read the inputs, provision, end the run in the ledger, and report."""
         ledger, engine = self.ledger, self.engine
         await ledger.begin_run(time.time())
-        await engine.read()
+        await self._read()
         with LedgerReader(ledger.path) as reader:
             self.live.engine, self.live.reader = engine, reader
             await self._tell_of_lines(reader)
@@ -87,6 +87,11 @@ class Session:
                 await ledger.end_run(time.time(), code, engine.reasons)
             run = reader.last_run()
             assert run is not None
+        if not ledger.path.exists():
+            raise LedgerWriteError(
+                f"the ledger {ledger.path} was removed while the run went on: what it knew is lost.",
+                hint="Run the same command again: it makes a new one, and finds what is at the tenant already.",
+            )
         return RunReport(
             figures=figures(ledger, totals, run, code, self.live.elapsed_s),
             exit_code=code,
@@ -94,6 +99,15 @@ class Session:
             hints=[lane.stop_hint for lane in engine.lanes.values() if lane.stop_hint],
             failures=failures,
         )
+
+    async def _read(self) -> None:
+        """Read the inputs; a run that is refused over them ends in order, for nothing was sent."""
+        try:
+            await self.engine.read()
+        except BulkstreamsError as error:
+            with suppress(LedgerError):
+                await self.ledger.end_run(time.time(), error.exit_code, {})
+            raise
 
     async def _tell_of_lines(self, reader: LedgerReader) -> None:
         """Tell whoever wants outcomes of the lines that will never be sent."""
@@ -135,6 +149,7 @@ def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s:
             "throttled": run.throttled,
             "lookups": run.lookups,
         },
+        "stopped": dict(run.stopped),
     }
 
 
@@ -204,7 +219,12 @@ async def preview(
                 totals = reader.totals()
     records = {state.value: totals.records.get(state, 0) for state in COUNTED}
     code = ExitCode.FAILURES if any(totals.records.get(state) for state in FAILED) else ExitCode.OK
-    return {"dry_run": True, "exit_code": int(code), "records": {"total": totals.total, **records}}, code
+    return {
+        "dry_run": True,
+        "exit_code": int(code),
+        "would_send": min(records["pending"], options.limit or records["pending"]),
+        "records": {"total": totals.total, **records},
+    }, code
 
 
 def _copy(path: Path, copy: Path) -> None:

@@ -139,6 +139,7 @@ def ensure(path: Path) -> None:
     """
     try:
         if not path.exists():
+            _set_aside(path)
             _create(path)
         check_header(path)
     except PermissionError as error:
@@ -234,6 +235,14 @@ def refusal(path: Path, what: str) -> LedgerFormatError:
         f"of it. To go on, run again with another --ledger FILE, as in --ledger {shlex.quote(str(other))}: streams "
         "that are at the tenant already are recognised there and not created twice.",
     )
+
+
+def _set_aside(path: Path) -> None:
+    """Keep the write-ahead log of a ledger that is gone, where the one to be made does not take it for its own."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        log.replace(path.with_name(f"{path.name}-wal.orphan"))
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
 
 
 def _create(path: Path) -> None:

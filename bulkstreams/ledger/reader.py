@@ -167,12 +167,12 @@ class LedgerReader:
             return False
 
     def totals(self) -> Totals:
-        """Count the records of the newest reading."""
+        """Count the records of the newest whole reading, and what a later one has met so far."""
         rows = self._ask(
             """SELECT state, count(*), sum(state = 'created' AND run = :run),
                       sum(state = 'created' AND run = :run AND recovered)
-                 FROM record WHERE reading = :reading GROUP BY state""",
-            {"run": self._newest("run"), "reading": self._newest("reading")},
+                 FROM record WHERE reading >= :reading GROUP BY state""",
+            {"run": self._newest_run(), "reading": self._whole_reading()},
         )
         return Totals(
             records={self._state(state): count for state, count, *_ in rows},
@@ -181,13 +181,13 @@ class LedgerReader:
         )
 
     def by_tenant(self) -> dict[str, dict[State, int]]:
-        """Count the records of the newest reading by tenant and state; lines without a tenant stand under ''."""
+        """Count the same records by tenant and state; lines without a tenant stand under ''."""
         counts: dict[str, dict[State, int]] = {}
         for tenant, state, count in self._ask(
             """SELECT coalesce(name, ''), state, n FROM (SELECT tenant, state, count(*) AS n FROM record
-                WHERE reading = ? GROUP BY tenant, state) AS c LEFT JOIN tenant ON tenant.id = c.tenant
+                WHERE reading >= ? GROUP BY tenant, state) AS c LEFT JOIN tenant ON tenant.id = c.tenant
                 ORDER BY name, state""",
-            (self._newest("reading"),),
+            (self._whole_reading(),),
         ):
             counts.setdefault(tenant, {})[self._state(state)] = count
         return counts
@@ -201,20 +201,20 @@ class LedgerReader:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
         rows = self._ask(
             """SELECT state, http_status, error_code, message, count(*), file, min(line), key FROM results
-                WHERE reading = ? AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
+                WHERE reading >= ? AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
                 GROUP BY state, http_status, error_code, message ORDER BY count(*) DESC, min(line) LIMIT ?""",
-            (self._newest("reading"), most),
+            (self._whole_reading(), most),
         )
         return [Failure(*row) for row in rows]
 
     def results(self, states: Iterable[State] = (), *, page: int = 1000) -> Iterator[Result]:
-        """Yield the newest reading's records as they were first met, those in `states` if any are named."""
+        """Yield the same records as they were first met, those in `states` if any are named."""
         wanted = orjson.dumps([str(state) for state in states]).decode()
         columns = ", ".join(Result._fields)
         after = 0
-        reading = self._newest("reading")
+        reading = self._whole_reading()
         while rows := self._ask(
-            f"""SELECT {columns} FROM results WHERE reading = ? AND id > ?
+            f"""SELECT {columns} FROM results WHERE reading >= ? AND id > ?
                   AND (? = '[]' OR state IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?""",  # noqa: S608
             (reading, after, wanted, wanted, page),
         ):
@@ -244,5 +244,9 @@ class LedgerReader:
         except ValueError:
             raise ledger_format.refusal(self.path, f"is damaged: there is no state {text!r}") from None
 
-    def _newest(self, table: str) -> int:
-        return int(self._ask(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])  # noqa: S608
+    def _newest_run(self) -> int:
+        return int(self._ask("SELECT coalesce(max(id), 0) FROM run")[0][0])
+
+    def _whole_reading(self) -> int:
+        """Return the newest reading that came to its end: one that was cut off has not met all there is."""
+        return int(self._ask("SELECT coalesce(max(id), 0) FROM reading WHERE completed_at IS NOT NULL")[0][0])

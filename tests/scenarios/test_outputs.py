@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import base64
 import csv
+import gzip
 import hashlib
 import io
 import json
+from collections.abc import Callable
 
 import pytest
 
-from tests.scenarios.rig import ENV_SECRET, FILE_SECRET, SECRET, TOKEN, Desk, Server, leaks, webhook, webhooks
+from tests.scenarios.rig import (
+    ENV_SECRET,
+    FILE_SECRET,
+    SECRET,
+    TOKEN,
+    Desk,
+    Server,
+    as_lines,
+    leaks,
+    nameless,
+    until,
+    webhook,
+    webhooks,
+)
 
 ROW = [
     "file", "line", "key", "tenant", "name", "state", "remote_id", "attempts", "http_status", "error_code", "message",
@@ -178,3 +193,73 @@ def test_rows_go_on_after_one_that_a_kill_cut_short(desk: Desk, server: Server) 
     again = desk.provision(server, desk.write("in.jsonl", webhooks(4)), "--results", "rows.jsonl")
     assert again.code == 0, again
     assert len((desk.folder / "rows.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("target", ["in.jsonl", "./in.jsonl", "in.ledger.db"])
+def test_rows_are_never_written_into_an_input_or_the_ledger(desk: Desk, server: Server, target: str) -> None:
+    """A slip of the pen costs nobody his input: exit 2, nothing sent, nothing made."""
+    before = (desk.folder / desk.write("in.jsonl", webhooks(3))).read_bytes()
+    ended = desk.provision(server, "in.jsonl", "--results", target)
+    assert ended.code == 2, ended
+    assert "would write into" in ended.err
+    assert (desk.folder / "in.jsonl").read_bytes() == before
+    assert not (desk.folder / "in.ledger.db").exists()
+    assert server.requests() == 0
+
+
+def test_a_run_that_is_refused_leaves_what_the_ledger_tells(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Another address, or an input that breaks off: status and results still know all of the last whole run."""
+    one, other = serve(), serve()
+    assert desk.provision(one, desk.write("in.jsonl", webhooks(5))).code == 0
+    before = desk.run("status", "in.ledger.db", "--json").json["records"]
+    assert desk.provision(other, "in.jsonl").code == 3
+    desk.write("in.jsonl.gz", gzip.compress(as_lines(webhooks(40)))[:60])
+    assert desk.provision(one, "in.jsonl.gz", "--ledger", "in.ledger.db").code == 2
+    after = desk.run("status", "in.ledger.db", "--json").json
+    assert after["records"] == before
+    assert (after["last_run"]["ended"], after["last_run"]["exit_code"]) == (True, 2)
+    assert len(desk.results()) == 5
+
+
+def test_json_says_why_a_run_stopped(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Who reads only standard output learns the reason, too."""
+    ended = desk.provision(serve(quota=2), desk.write("in.jsonl", webhooks(5)))
+    assert ended.code == 4, ended
+    (reason,) = ended.json["stopped"].values()
+    assert "quota" in reason
+
+
+def test_a_dry_run_says_how_many_it_would_send(desk: Desk, server: Server) -> None:
+    """Not what there is, but what would go: less what is done, invalid or beyond the limit."""
+    assert desk.provision(server, desk.write("in.jsonl", webhooks(5)), "--limit", "2").code == 4
+    desk.write("in.jsonl", [*webhooks(5), b"{"])
+    for flags, count in (((), 3), (("--limit", "1"), 1)):
+        told = desk.run("run", "in.jsonl", "--base-url", server.url, "--dry-run", *flags)
+        assert f"would send {count}: 6 records" in told.err
+        assert desk.provision(server, "in.jsonl", "--dry-run", *flags).json["would_send"] == count
+
+
+def test_a_ledger_that_is_removed_in_the_midst_of_a_run_is_missed(desk: Desk, serve: Callable[..., Server]) -> None:
+    """The run says so at its end, and the next one, which finds a log of nobody's, creates nothing twice."""
+    server = serve(latency=(0.02, 0.02))
+    running = desk.start_provision(server, desk.write("in.jsonl", nameless(60)), "--concurrency", "2")
+    until(lambda: server.requests() > 3)
+    (desk.folder / "in.ledger.db").unlink()
+    ended = running.wait()
+    assert ended.code == 3, ended
+    assert "was removed while the run went on" in ended.err
+    again = desk.provision(server, "in.jsonl")
+    assert (again.code, again.records) == (0, {"total": 60, "exists": 60}), again
+
+
+def test_a_ledger_that_is_lost_without_its_log_is_made_anew(desk: Desk, serve: Callable[..., Server]) -> None:
+    """The log of a run that was killed, left behind by who removed the ledger, is kept and in nobody's way."""
+    server = serve(latency=(0.01, 0.01))
+    running = desk.start_provision(server, desk.write("in.jsonl", nameless(60)), "--concurrency", "2")
+    until(lambda: server.requests() > 10)
+    running.kill()
+    (desk.folder / "in.ledger.db").unlink()
+    again = desk.provision(server, "in.jsonl")
+    assert again.code == 0, again
+    assert len(server.streams()) == 60
+    assert (desk.folder / "in.ledger.db-wal.orphan").exists()
