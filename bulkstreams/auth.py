@@ -5,6 +5,7 @@ This module must never send a credential to another host than its tenant's, nor 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -87,7 +88,9 @@ class Authenticator:
     def current(self) -> str | None:
         """Return the token if there is one that does not expire soon."""
         fetched = self._fetched
-        return fetched.token if fetched is not None and self._clock() < fetched.expires_at else None
+        if fetched is None or (fetched.expires_at != math.inf and self._clock() >= fetched.expires_at):
+            return None
+        return fetched.token
 
     async def token(self) -> str:
         """Return a token, fetched if need be; those who ask meanwhile share it. Raise CredentialsError, then for good.
@@ -126,7 +129,7 @@ class Authenticator:
         if who.kind != "token":
             self._fetched = await self._fetch(who)
         elif _is_token(who.secret):
-            self._fetched = _Fetched(who.secret, float("inf"))
+            self._fetched = _Fetched(who.secret, math.inf)
         else:
             raise self._fail(f"the token for {self._base_url} is none: it is empty or holds white space.")
         return self._fetched.token

@@ -145,7 +145,8 @@ class Claim(NamedTuple):
     """A record that is ours to send: its intent is durable. It points into an input and holds none of it.
 
     `server_intent_at` and `ours_since` are epoch seconds on the server's clock (see `Doubt`), `first_sent_at` on ours.
-    `ours_since` is what earlier attempts left: None where none of them can have been applied.
+    `ours_since` is what earlier attempts left: None where none of them can have been applied. `digest` is empty where
+    nobody compares it, since the input itself tells of any change.
     """
 
     id: int

@@ -223,6 +223,7 @@ class Engine:
             LaneSettings(concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s),
             Tools(
                 ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
+                compares=any(not one.trusted for one in self._files.values()),
                 mask=job.mask, allow=self._allow, clock=self._clock, draw=self._draw,
             ),
         )  # fmt: skip

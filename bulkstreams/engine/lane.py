@@ -215,7 +215,11 @@ class Lane:
         if count:
             self._unclaimed -= count
             claims = await self.tools.ledger.claim(
-                self.tenant, count, self.tools.clock.wall(), server_now=server_now or 0.0
+                self.tenant,
+                count,
+                self.tools.clock.wall(),
+                server_now=server_now or 0.0,
+                digests=self.tools.compares,
             )
         self.tools.allow(len(claims) - count)
         return claims
@@ -272,6 +276,9 @@ class Lane:
     def heard(self, reply: Reply, *, throttled: bool) -> None:
         """Take from a reply what it says of the tenant's clock and budget; after a 429 the whole lane pauses."""
         self._unreachable = 0
+        if not (throttled or self.throttled_in_a_row or self._clock_is_old or self._budget is not None):
+            self.limiter.changed()
+            return
         now = self.tools.clock.monotonic()
         if self._clock_is_old:
             self._clock_is_old = False

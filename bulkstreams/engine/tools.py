@@ -45,11 +45,15 @@ class LaneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance."""
+    """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance.
+
+    `compares`: `prepare` wants the digests of claims, since an input could change unseen.
+    """
 
     ledger: Ledger
     recorder: Recorder
     prepare: Callable[[Claim], bytes]
+    compares: bool
     mask: Callable[[str, tuple[str, ...]], str]
     allow: Callable[[int], int]
     clock: Clock

@@ -234,16 +234,19 @@ class Ledger:
     # -- the hot path -------------------------------------------------------------------------------------------------
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None
+        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
     ) -> list[Claim]:
         """Mark the next `count` pending records of a tenant as in flight and return them, once that is durable.
 
-        `now` is by our clock, `server_now` by the tenant's; where that is not known yet, ours has to do.
+        `now` is by our clock, `server_now` by the tenant's; where that is not known yet, ours has to do. Their digests
+        come with them unless nobody compares them.
         """
         id_, reading, run = self._tenants[tenant], self.reading_id, self.run_id
         since = now if server_now is None else server_now
         return await self._writer.do(
-            lambda db: statements.claim(db, id_, tenant, count, reading_id=reading, run=run, now=now, server_now=since)
+            lambda db: statements.claim(
+                db, id_, tenant, count, reading_id=reading, run=run, now=now, server_now=since, digests=digests
+            )
         )
 
     async def settle(self, settlements: Sequence[Settlement], tally: Tally) -> None:

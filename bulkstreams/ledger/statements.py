@@ -168,8 +168,8 @@ def _difference(anchored: bytes, digest: bytes | None, anchor: str) -> str:
 
 
 _CLAIMABLE: Final = """
-    SELECT json_group_array(json_array(id, key, name, input, line, offset, length, hex(digest), attempts,
-                                       first_sent_at, ours_since))
+    SELECT json_group_array(json_array(id, key, name, input, line, offset, length, CASE WHEN ? THEN hex(digest) END,
+                                       attempts, first_sent_at, ours_since))
       FROM (SELECT * FROM record
              WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
 
@@ -189,18 +189,19 @@ def claim(
     run: int,
     now: float,
     server_now: float,
+    digests: bool = True,
 ) -> list[Claim]:
     """Mark the tenant's next `count` pending records as in flight, and return them.
 
     Until an attempt's answer says otherwise, whatever is made at the tenant from `server_now` on may be its work.
     """
-    rows = orjson.loads(db.execute(_CLAIMABLE, (tenant, reading_id, count)).fetchone()[0])
+    rows = orjson.loads(db.execute(_CLAIMABLE, (digests, tenant, reading_id, count)).fetchone()[0])
     if not rows:
         return []
     db.execute(_CLAIM, (now, server_now, run, tenant, reading_id, rows[0][0], rows[-1][0]))
     return [
         Claim(
-            id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest), attempts, first,
+            id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest or ""), attempts, first,
             server_now, since,
         )
         for id_, key, stream, input_, line, offset, length, digest, attempts, first, since in rows

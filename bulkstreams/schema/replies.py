@@ -29,8 +29,10 @@ class Page:
 
 def created_id(data: bytes) -> str | None:
     """Return the id in the body of a 201, or None where it names no stream."""
-    found = _decode(data)
-    id_ = found.get("id") if isinstance(found, dict) else None
+    try:
+        id_ = orjson.loads(data)["id"]
+    except (ValueError, TypeError, KeyError):
+        return None
     return id_ if isinstance(id_, str) and id_ else None
 
 

@@ -99,7 +99,7 @@ class FakeLedger:
         self.broken: Exception | None = None
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None
+        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
     ) -> list[Claim]:
         """Mark the next pending records as in flight."""
         await self._commit()
@@ -359,6 +359,7 @@ class Rig:
                 ledger=self.ledger,  # type: ignore[arg-type]
                 recorder=self.recorder,
                 prepare=lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
+                compares=False,
                 mask=mask,
                 allow=self._allow,
                 clock=self.clock,
