@@ -69,6 +69,7 @@ class Lane:
         self._budget = window
         self.server_clock = ServerClock()
         self._clock_is_old = True
+        self._has_heard = False
         self._window = min(2 * settings.concurrency, MAX_WINDOW)
         self._ready: deque[Claim] = deque()
         self._waiting: list[tuple[float, int, Claim]] = []
@@ -184,15 +185,19 @@ class Lane:
             await self._changed.wait()
 
     def _may_claim(self) -> bool:
-        """Return whether doubts leave room for more; and before the server's clock is known, go one at a time."""
-        return self.reconciler.has_room and (self._held == 0 or self._server_now() is not None)
+        """Return whether doubts leave room for more; and before the server has answered once, go one at a time."""
+        return self.reconciler.has_room and (self._held == 0 or self._has_heard)
 
     def _server_now(self) -> float | None:
-        return self.server_clock.at(self.tools.clock.monotonic())
+        """Return the server's instant; None where its replies do not tell it, so that ours has to do.
+
+        Before its first reply the intent is as good as of old: whatever is there may be its work.
+        """
+        return self.server_clock.at(self.tools.clock.monotonic()) if self._has_heard else 0.0
 
     async def _claim(self, room: int) -> bool:
         """Claim up to `room` records; return whether there are no more for now."""
-        if self._server_now() is None:
+        if not self._has_heard:
             room = 1
         if self.tools.recorder.backlog > MAX_WINDOW:
             await self.tools.recorder.flush()  # whoever is told of outcomes cannot keep up: send no faster than they
@@ -204,10 +209,7 @@ class Lane:
         return len(claims) < room
 
     async def _take(self, room: int) -> list[Claim]:
-        """Claim up to `room` records, no more than there are and than the run may take.
-
-        Where the server's clock is not known, the intent is as good as of old: whatever is there may be its work.
-        """
+        """Claim up to `room` records, no more than there are and than the run may take."""
         count = self.tools.allow(min(room, self._unclaimed))
         server_now = self._server_now()
         self._clock_is_old = True  # once for each claim is often enough
@@ -218,7 +220,7 @@ class Lane:
                 self.tenant,
                 count,
                 self.tools.clock.wall(),
-                server_now=server_now or 0.0,
+                server_now=server_now,
                 digests=self.tools.compares,
             )
         self.tools.allow(len(claims) - count)
@@ -281,7 +283,7 @@ class Lane:
             return
         now = self.tools.clock.monotonic()
         if self._clock_is_old:
-            self._clock_is_old = False
+            self._clock_is_old, self._has_heard = False, True
             self.server_clock.heard(reply.headers, now)
         if throttled:
             # One pause for all that were refused together: those already under way when it began say nothing new.

@@ -213,6 +213,7 @@ class ScriptedClient:
         self.page_script: Callable[[int], Any] = lambda _n: None
         self.page_size = 50
         self.ahead = 0.0
+        self.dated = True
         self.took_s = self.page_took_s = 0.01
         self.at_once = self.most_at_once = 0
         self._made = 0
@@ -232,7 +233,9 @@ class ScriptedClient:
 
     def reply(self, status: int, body: Any, **headers: str) -> Reply:
         """Return an answer with the headers that every one has."""
-        found = {"date": formatdate(self.now, usegmt=True), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        found = {k.replace("_", "-"): v for k, v in headers.items()}
+        if self.dated:
+            found["date"] = formatdate(self.now, usegmt=True)
         return Reply(status, found, json.dumps(body).encode(), self.took_s)
 
     async def create(self, body: bytes, token: str) -> Answer:

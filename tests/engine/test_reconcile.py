@@ -421,7 +421,7 @@ def test_a_doubt_of_an_earlier_run_gives_back_nothing_of_what_this_run_may_take(
     assert len(client.creates) == 4
 
 
-def test_before_the_servers_clock_is_known_requests_go_one_at_a_time() -> None:
+def test_before_the_server_has_answered_requests_go_one_at_a_time() -> None:
     """What a process that dies left then is judged as of old: whatever is there may be its work."""
     client = ScriptedClient()
     client.took_s = 1.0
@@ -432,3 +432,15 @@ def test_before_the_servers_clock_is_known_requests_go_one_at_a_time() -> None:
     (first, _), (second, _), (third, _), *_ = client.creates
     assert second >= first + client.took_s
     assert third < second + client.took_s
+
+
+@pytest.mark.parametrize("survey", [False, True])
+def test_a_server_that_never_tells_the_time_is_no_slower_for_it(survey: bool) -> None:
+    """After its first reply the requests go side by side, dated by our clock for want of a better one."""
+    client = ScriptedClient()
+    client.dated = False
+    rig = Rig(webhooks(40), client, concurrency=4)
+    rig.run(survey=survey)
+    assert rig.ledger.counts() == {"created": 40}
+    assert client.most_at_once == 4
+    assert min(rig.ledger.intents[1:]) >= NOON
