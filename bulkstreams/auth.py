@@ -19,7 +19,7 @@ import jwt
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from bulkstreams.core.pacing import retry_after
+from bulkstreams.core.budget import retry_after
 from bulkstreams.core.retry import AMBIGUOUS, backoff
 from bulkstreams.errors import CredentialsError, UsageError
 

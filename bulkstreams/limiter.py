@@ -1,4 +1,4 @@
-"""The gate that every request of one tenant passes: aiolimiter's ceiling, the server's own budget, and pauses.
+"""The gate that every request of one tenant passes: aiolimiter's ceiling, the pacer's word, and pauses.
 
 All requests of a tenant, first attempts, retries and look-ups alike, pass here one after the other; while the gate is
 shut only the first of those who wait runs a timer. It must never decide what a reply means: `core.pacing` does.
@@ -7,78 +7,94 @@ shut only the first of those who wait runs a timer. It must never decide what a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import anyio
 from aiolimiter import AsyncLimiter
 
-from bulkstreams.core.pacing import Ceiling, Window
+from bulkstreams.core.pacing import UNWATCHED, Ceiling, Pacer
+
+THROTTLED = "429: the server said to wait"
 
 
 class Limiter:
-    """Lets requests of one tenant through: at most `ceiling`, within `window` (None: the server's budget is ignored).
+    """Lets requests of one tenant through: at most `ceiling`, as `pacer` paces. `clock` gives monotonic seconds.
 
-    `clock` gives monotonic seconds.
+    A request that is let through has a ticket; what comes of it is told to `heard` or `lost`.
     """
 
-    def __init__(self, ceiling: Ceiling, window: Window | None, clock: Callable[[], float]) -> None:
+    def __init__(self, ceiling: Ceiling, pacer: Pacer, clock: Callable[[], float]) -> None:
+        self.pacer = pacer
         self._bucket = self._make(ceiling)
-        self._window = window
         self._clock = clock
         self._turn = anyio.Lock()
         self._changed = asyncio.Event()
         self._resume_at = 0.0
+        self._reason = ""
         self._closed = False
         self._paying = anyio.CancelScope()
-        self.reason = ""
 
     @staticmethod
     def _make(ceiling: Ceiling) -> AsyncLimiter | None:
         """Give burst and rate apart: `AsyncLimiter(20, 1)` would let 39 through in its first second."""
         return None if ceiling.rate is None else AsyncLimiter(ceiling.burst, ceiling.burst / ceiling.rate)
 
+    # -- what is told of it -------------------------------------------------------------------------------------------
+
     @property
     def rate(self) -> float | None:
-        """Return the ceiling in requests a second, None where only the server limits."""
-        return None if self._bucket is None else self._bucket.max_rate / self._bucket.time_period
+        """Return the requests a second that may go: the ceiling, or less where the tenant sustains less; None: any."""
+        own = None if self._bucket is None else self._bucket.max_rate / self._bucket.time_period
+        learned = self.pacer.rate
+        return min(own, learned) if own is not None and learned is not None else own or learned
 
     @property
     def resume_at(self) -> float:
         """Return the monotonic instant until which the tenant pauses; in the past where it does not."""
-        return self._resume_at
+        return max(self._resume_at, self.pacer.resume_at)
 
-    def passes(self, in_flight: int) -> bool:
-        """Let one more request through at once where nothing limits it: the fast way of `acquire`."""
+    @property
+    def reason(self) -> str:
+        """Return why the tenant pauses."""
+        return THROTTLED if self.pacer.resume_at > self._resume_at else self._reason
+
+    def wait_s(self, in_flight: int) -> float:
+        """Return the seconds until one more may go beside `in_flight` others; inf: not before a reply comes."""
+        now = self._clock()
+        return max(self._resume_at - now, self.pacer.wait(in_flight, now), 0.0)
+
+    # -- the gate -----------------------------------------------------------------------------------------------------
+
+    def passes(self, in_flight: int) -> int | None:
+        """Let one more request through at once if it may go, and return its ticket: the fast way of `acquire`."""
         if self._closed or self._bucket is not None or self._turn.locked():
-            return False
-        if self._window is None and not self._resume_at:
-            return True
-        if self._wait(in_flight) > 0.0:
-            return False
-        if self._window is not None:
-            self._window.take()
-        return True
+            return None
+        if self.pacer.open and not self._resume_at:
+            return UNWATCHED
+        now = self._clock()
+        if self._resume_at > now or self.pacer.wait(in_flight, now) > 0.0:
+            return None
+        return self.pacer.take(now)
 
-    async def acquire(self, in_flight: Callable[[], int]) -> bool:
-        """Wait until one more request may go, beside `in_flight()` others; return False if the gate was closed."""
+    async def acquire(self, in_flight: Callable[[], int]) -> int | None:
+        """Wait until one more request may go, beside `in_flight()` others; None: the gate was closed."""
         async with self._turn:
             return await self._acquire_in_turn(in_flight)
 
-    async def _acquire_in_turn(self, in_flight: Callable[[], int]) -> bool:
+    async def _acquire_in_turn(self, in_flight: Callable[[], int]) -> int | None:
         paid = self._bucket is None
         while not self._closed:
-            wait = self._wait(in_flight())
+            wait = self.wait_s(in_flight())
             if wait > 0.0:
                 self._changed.clear()
-                with anyio.move_on_after(wait):
+                with anyio.move_on_after(wait if wait < math.inf else None):
                     await self._changed.wait()
             elif not paid:
                 paid = await self._pay()
             else:
-                if self._window is not None:
-                    self._window.take()
-                return True
-        return False
+                return self.pacer.take(self._clock())
+        return None
 
     async def _pay(self) -> bool:
         """Wait for the ceiling; return False where the gate was closed meanwhile."""
@@ -88,17 +104,23 @@ class Limiter:
             return True
         return False
 
-    def _wait(self, in_flight: int) -> float:
-        now = self._clock()
-        if self._resume_at > now:
-            return self._resume_at - now
-        return 0.0 if self._window is None else self._window.wait(in_flight, now)
+    # -- what comes of it ---------------------------------------------------------------------------------------------
+
+    def heard(self, ticket: int, status: int, headers: Mapping[str, str], draw: float) -> None:
+        """Take note of the reply to a request that was let through."""
+        self.pacer.heard(ticket, status, headers, self._clock(), draw)
+        self.changed()
+
+    def lost(self, ticket: int) -> None:
+        """Take note that a request that was let through has no reply."""
+        self.pacer.lost(ticket, self._clock())
+        self.changed()
 
     def pause(self, seconds: float, reason: str) -> None:
         """Let nobody through for `seconds`; a longer pause that is already under way stays."""
         until = self._clock() + seconds
         if until > self._resume_at:
-            self._resume_at, self.reason = until, reason
+            self._resume_at, self._reason = until, reason
             self._changed.set()
 
     def changed(self) -> None:

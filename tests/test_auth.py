@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from bulkstreams.auth import DEFAULT_LIFE_S, LEEWAY_S, PROBATION_S, TRIES, Authenticator, Identity
-from bulkstreams.core.pacing import PAUSE_CAP_S
+from bulkstreams.core.budget import PAUSE_CAP_S
 from bulkstreams.errors import CredentialsError, ExitCode, SecretError
 
 CLIENT = Identity(kind="client_secret", client_id="client-1", secret="s3cret-of-client")

@@ -1,38 +1,42 @@
-"""When the next request of a tenant may go: what the server's headers say, and how long a pause must be.
+"""When the next request of a tenant may go: the whole of its budget is to be used, and next to no 429 received.
 
-The server says how much is left (`x-ratelimit-remaining`) and when more comes (`x-ratelimit-reset`, whole epoch
-seconds on the server's own clock, so it is read against the `Date` of the same reply, never against ours).
-This module must never wait or read a clock: instants come in as `now`, chance as `draw`.
+Three things are known of a tenant, and each holds requests back by itself: the bucket that its headers show
+(`core.level`), the rate that it sustains where they show none or not all (`core.sustained`), and how many requests
+may be in flight. This module must never wait or read a clock: instants come in as `now`, chance as `draw`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
-from functools import lru_cache
 from typing import Final
+
+from bulkstreams.core.budget import PAUSE_CAP_S, read_budget, retry_after, seconds_to_reset
+from bulkstreams.core.level import Level, Told
+from bulkstreams.core.sustained import Sustained
 
 PAUSE_FLOOR_S: Final = 0.25
 """The least pause after a 429: whole-second resets often lie in the past when they arrive."""
 
-PAUSE_CAP_S: Final = 300.0
-"""The longest pause that one header may ask for: a wrong clock must not park a tenant for days."""
-
-PAUSE_UNKNOWN_S: Final = 1.0
-"""The first pause after a 429 that says nothing of when to come back; it doubles while the 429s go on."""
-
 JITTER: Final = 0.1
 """The share of a pause that is added at random, so that clients that were refused together do not return together."""
 
+HEADROOM: Final = 2.0
+"""How many times the requests that rate and latency call for (Little's law) may be in flight."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What one reply says of the tenant's bucket: its size, what is left, seconds until more tokens come."""
+SPARE: Final = 2
+"""And so many more, for replies that come late by chance."""
 
-    limit: int | None
-    remaining: int
-    more_in_s: float
+STALLED_S: Final = 1.0
+"""Where replies stay away, one request goes after so many seconds, or so many times the usual latency, to try."""
+
+STALLED_LATENCIES: Final = 4.0
+
+UNWATCHED: Final = 0
+"""The ticket of requests that went while nothing held them back."""
+
+_SMOOTHING: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,44 +45,6 @@ class Ceiling:
 
     rate: float | None
     burst: int
-
-
-def read_budget(headers: Mapping[str, str]) -> Budget | None:
-    """Return what the headers of a reply say of the tenant's budget, or None where they are missing or senseless."""
-    remaining = _whole(headers.get("x-ratelimit-remaining"))
-    if remaining is None:
-        return None
-    return Budget(
-        limit=_whole(headers.get("x-ratelimit-limit")),
-        remaining=max(0, remaining),
-        more_in_s=seconds_to_reset(headers) or 0.0,
-    )
-
-
-def seconds_to_reset(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds from the reply's `Date` to its `x-ratelimit-reset`, within [0, cap]; None if not to be had.
-
-    `Date` is cut to whole seconds too, so the difference can be up to one second too long, never too short.
-    """
-    reset, date = _whole(headers.get("x-ratelimit-reset")), _epoch(headers.get("date"))
-    if reset is None or date is None:
-        return None
-    return min(PAUSE_CAP_S, max(0.0, reset - date))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, given as a number or as a date, within [0, cap]."""
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        at, date = _epoch(text), _epoch(headers.get("date"))
-        if at is None or date is None:
-            return None
-        seconds = at - date
-    return min(PAUSE_CAP_S, max(0.0, seconds)) if seconds == seconds else None
 
 
 def pause_after_429(headers: Mapping[str, str], *, in_a_row: int, draw: float) -> float:
@@ -90,97 +56,160 @@ def pause_after_429(headers: Mapping[str, str], *, in_a_row: int, draw: float) -
     asked = retry_after(headers)
     if asked is None:
         asked = seconds_to_reset(headers)
-    grown = min(PAUSE_CAP_S, PAUSE_UNKNOWN_S * 2.0 ** min(in_a_row - 1, 16))
-    if asked is None:
-        wait = grown
-    elif in_a_row > 3:
-        wait = max(asked, grown / 4)
-    else:
-        wait = asked
-    return max(PAUSE_FLOOR_S, wait) * (1.0 + JITTER * draw)
+    grown = min(PAUSE_CAP_S, PAUSE_FLOOR_S * 2.0 ** min(in_a_row - 1, 16))
+    wait = grown if asked is None or in_a_row > 3 else asked
+    return max(PAUSE_FLOOR_S, asked or 0.0, wait) * (1.0 + JITTER * draw)
 
 
-@dataclass(slots=True)
-class ServerClock:
-    """The server's own wall clock, told by the `Date` of its newest reply and counted on by a clock that nobody sets.
+class Pacer:
+    """One tenant's pace. `obey` False: only a 429 holds back; `reserve` is the share left to others, in [0, 1)."""
 
-    So neither a difference between the two machines' clocks nor a clock that is set while a run goes on matters to
-    what is compared with the server's instants. `Date` is cut to whole seconds and has travelled: the clock shows up
-    to about a second less than the server's, never more.
-    """
+    def __init__(self, *, obey: bool = True, reserve: float = 0.0, concurrency: int = 32) -> None:
+        self.resume_at = 0.0
+        self.level = Level(reserve=reserve)
+        self.sustained = Sustained()
+        self.latency_s: float | None = None
+        self._obey = obey
+        self._share = 1.0 - reserve
+        self._concurrency = concurrency
+        self._sent = 0
+        self._sent_at: dict[int, float] = {}
+        self._newest = 0
+        self._last_at = -math.inf
+        self._spread_s = 0.0
+        self._last_refused = 0
+        self._in_a_row = 0
+        self._window = 1.0  # requests that may be in flight
+        self._careful = float(concurrency)  # from this window on it grows by one a round trip, below it doubles
 
-    _newest: tuple[Mapping[str, str], float] | None = None
-    _told: tuple[float, float] | None = None
+    @property
+    def open(self) -> bool:
+        """Return whether nothing is known to hold requests back: then they need no ticket of their own."""
+        return self._window >= self._concurrency and not (
+            self.level.known or self.sustained.learned is not None or self.resume_at
+        )
 
-    def heard(self, headers: Mapping[str, str], now: float) -> None:
-        """Take note of a reply that arrived `now` (monotonic seconds)."""
-        self._newest = (headers, now)
+    @property
+    def heedless(self) -> bool:
+        """Return whether replies are of no interest, but for a 429."""
+        return not self._obey and self.open
 
-    def at(self, now: float) -> float | None:
-        """Return the server's epoch seconds `now` (monotonic), or None where no reply has told them yet."""
-        if self._newest is not None:
-            headers, arrived = self._newest
-            date = _epoch(headers.get("date"))
-            self._newest, self._told = None, self._told if date is None else (date, arrived)
-        return None if self._told is None else self._told[0] + now - self._told[1]
+    @property
+    def rate(self) -> float | None:
+        """Return the requests a second that the tenant sustains; None: unknown, or nothing limits them."""
+        rates = [self.level.refill if self.level.known else None, self.sustained.learned]
+        return min((rate for rate in rates if rate is not None), default=None)
 
-
-def _whole(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(float(text))
-    except (ValueError, OverflowError):
-        return None
-
-
-@lru_cache(maxsize=64)  # the same second's `Date` comes with every reply of that second
-def _epoch(text: str | None) -> float | None:
-    parsed = parsedate_tz(text) if text else None
-    try:
-        return None if parsed is None else float(mktime_tz(parsed))
-    except (ValueError, OverflowError):
-        return None
-
-
-@dataclass(slots=True)
-class Window:
-    """What of the server's budget is left to take, as the newest reply tells it.
-
-    Until a first reply came, and after a 429, one request goes alone: it shows what there is. After that as many may
-    go as the newest reply left, less those that it could not have counted yet; when nothing is left, all wait until
-    more tokens come, and one request goes alone again to see how many. `reserve` is the share of the bucket, in
-    [0, 1), that is left to the tenant's other clients.
-    """
-
-    reserve: float = 0.0
-    _known: bool = False
-    _credit: int | None = None
-    _more_at: float = 0.0
+    @property
+    def window(self) -> int:
+        """Return how many requests may be in flight."""
+        return min(self._concurrency, math.ceil(self._window))
 
     def wait(self, in_flight: int, now: float) -> float:
-        """Return the seconds to wait before one more request may go beside `in_flight` others; 0: it may go now."""
-        if self._known and (self._credit is None or self._credit > 0):
+        """Return the seconds to wait before one more request may go beside `in_flight`; inf: not before a reply."""
+        if self.resume_at:
+            if now < self.resume_at:
+                return self.resume_at - now
+            self.resume_at = 0.0
+        if in_flight >= self._window:
+            return math.inf
+        if not self._obey:
             return 0.0
-        if in_flight > 0:
-            return PAUSE_CAP_S  # their replies will tell
-        return max(0.0, self._more_at - now)
+        wait = self.sustained.wait(now)
+        if self.sustained.learned is not None:
+            wait = max(wait, self._unpile(self.sustained.learned, now))
+        if self.level.known:
+            quiet = now - self._last_at
+            at_least = self._unpile(self.level.refill or 0.0, now) if in_flight else 0.0
+            wait = max(wait, self.level.wait(self._sent, in_flight, at_least, quiet, now))
+        return wait
 
-    def take(self) -> None:
-        """Note that a request goes."""
-        if self._credit is not None and self._credit > 0:
-            self._credit -= 1
+    def _unpile(self, rate: float, now: float) -> float:
+        """Return the seconds to wait where more are unanswered than the usual latency explains; else 0.
 
-    def replied(self, headers: Mapping[str, str], in_flight: int, now: float) -> None:
-        """Take note of a reply that arrived `now`, while `in_flight` other requests had no answer yet."""
-        budget = read_budget(headers)
-        self._known = True
-        if budget is None:
-            # Perhaps a gateway answered for the server; what the server said last still holds.
+        Those that a later request has overtaken do not count: they hang, and the server goes on.
+        """
+        latency = self.latency_s or 0.0
+        if self._sent - self._newest < HEADROOM * rate * latency + SPARE:
+            return 0.0
+        return max(0.0, max(STALLED_S, STALLED_LATENCIES * latency) - (now - self._last_at))
+
+    def take(self, now: float) -> int:
+        """Note that a request goes; return its ticket, for `heard` or `lost`: 0 where nothing holds requests back."""
+        if self.open:
+            return UNWATCHED
+        self._sent += 1
+        self._sent_at[self._sent] = now
+        self._last_at = now
+        if self._obey:
+            self.sustained.take(now)
+            if self.level.known:
+                self.level.take(self._sent)
+        return self._sent
+
+    def lost(self, ticket: int, now: float) -> None:
+        """Take note that no reply to `ticket` will come."""
+        self._sent_at.pop(ticket, None)
+        self._newest = max(self._newest, ticket)
+
+    def heard(self, ticket: int, status: int, headers: Mapping[str, str], now: float, draw: float) -> None:
+        """Take from the reply to `ticket` what it says of the budget; after a 429 the whole tenant pauses."""
+        sent_at = self._sent_at.pop(ticket, None)
+        if sent_at is None:
+            sent_at = now - (self.latency_s or 0.0)
+        else:
+            self._newest = max(self._newest, ticket)
+            self._time(now - sent_at)
+        if status == 429:
+            self._refused(ticket, headers, sent_at, now, draw)
             return
-        kept = 0 if budget.limit is None else int(budget.limit * self.reserve)
-        self._credit = max(0, budget.remaining - kept - in_flight)
-        # A whole-second reset is often past already when it arrives; without the floor it would not be a wait at all.
-        self._more_at = now + max(budget.more_in_s, PAUSE_FLOOR_S)
+        self._in_a_row = 0
+        self._widen()
+        if self._obey:
+            self.sustained.granted()
+            budget = read_budget(headers)
+            if budget is not None:
+                self.level.heard(self._told(ticket, headers, sent_at, now), budget)
+                if ticket > self._last_refused or not self._last_refused:
+                    self._window = max(self._window, self._careful)
 
-    def throttled(self) -> None:
-        """Begin gently again."""
-        self._known, self._credit = False, None
+    def _time(self, taken: float) -> None:
+        """Smooth latency and its spread as TCP does (RFC 6298, section 2), upwards faster than downwards."""
+        if self.latency_s is None:
+            self.latency_s, self._spread_s = taken, taken / 2
+            return
+        error = taken - self.latency_s
+        self._spread_s += _SMOOTHING * (abs(error) - self._spread_s)
+        self.latency_s += _SMOOTHING * (3.0 if error > 0 else 1.0) * error
+
+    def _widen(self) -> None:
+        if self._window < self._concurrency:
+            self._window += 1.0 if self._window < self._careful else 1.0 / self._window
+
+    def _told(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> Told:
+        """Say of a reply which requests it may not have counted."""
+        apart = 2 * self._spread_s
+        uncounted = unordered = 0
+        for other, at in reversed(self._sent_at.items()):
+            if at <= sent_at - apart:
+                break
+            uncounted += 1
+            unordered += other < ticket
+        return Told(ticket, headers, sent_at, now, self._sent, len(self._sent_at), uncounted, unordered, apart)
+
+    def _refused(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float, draw: float) -> None:
+        """Pause; one pause for all that were under way when it began: they say nothing new."""
+        budget = read_budget(headers)
+
+        if ticket > self._last_refused or self.open:
+            self._last_refused = self._sent
+            self._in_a_row += 1
+            self._careful = max(1.0, self._window / 2)
+            if self._obey:
+                if budget is not None and budget.remaining == 0:
+                    self.level.refused(self._told(ticket, headers, sent_at, now), budget)
+                else:
+                    self.sustained.refused(now)
+        self._window = 1.0
+        pause = pause_after_429(headers, in_a_row=self._in_a_row, draw=draw)
+        self.resume_at = max(self.resume_at, now + pause)

@@ -40,12 +40,15 @@ class Attempts:
         """Send a claim once the tenant's limits let it go, and act on what comes back."""
         lane = self._lane
         token = lane.credential.current() or await lane.token()
-        if token is None or not (
-            lane.limiter.passes(lane.in_flight) or await lane.limiter.acquire(lambda: lane.in_flight)
-        ):
+        if token is None:
             lane.put_back(claim)
             return
-        if lane.holding:
+        ticket = lane.limiter.passes(lane.in_flight)
+        if ticket is None:
+            ticket = await lane.limiter.acquire(lambda: lane.in_flight)
+        if ticket is None or lane.holding:
+            if ticket is not None:
+                lane.limiter.lost(ticket)
             lane.put_back(claim)
             return
         tally = self._recorder.tally
@@ -62,22 +65,22 @@ class Attempts:
             lane.in_flight -= 1
             lane.under_way.discard(claim.id)
         if type(answer) is Reply and answer.status == 201 and (remote_id := created_id(answer.body)) is not None:
-            lane.heard(answer, throttled=False)
+            lane.heard(ticket, answer)
             self._recorder.put(outcome.created(claim, answer, remote_id, sent_at=sent_at, now=self._wall()))
             return
         if claim.first_sent_at is None and (isinstance(answer, Reply) or answer.sent):
             claim = claim._replace(first_sent_at=sent_at)
-        await self._take(claim, answer, body, token)
+        await self._take(claim, ticket, answer, body, token)
 
-    async def _take(self, claim: Claim, answer: Reply | Failure, body: bytes, token: str) -> None:
+    async def _take(self, claim: Claim, ticket: int, answer: Reply | Failure, body: bytes, token: str) -> None:
         """Act on an answer that is not the usual 201."""
         lane = self._lane
         remote_id = created_id(answer.body) if isinstance(answer, Reply) and 200 <= answer.status < 300 else None
         verdict = classify(answer, usable=remote_id is not None)
         if isinstance(answer, Reply):
-            lane.heard(answer, throttled=verdict is Verdict.THROTTLED)
+            lane.heard(ticket, answer)
         else:
-            lane.limiter.changed()
+            lane.limiter.lost(ticket)
         match verdict:
             case Verdict.CREATED:
                 self.settle(claim, Event.ACCEPTED, answer=answer, remote_id=remote_id)

@@ -17,7 +17,7 @@ import anyio
 
 from bulkstreams.client import Client, new_session
 from bulkstreams.core.lifecycle import FAILED
-from bulkstreams.core.pacing import Ceiling, Window
+from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
@@ -213,13 +213,12 @@ class Engine:
         plan = job.connector.plan(tenant)
         session = await sessions.enter_async_context(new_session(plan.concurrency))
         for_tokens = await sessions.enter_async_context(new_session(1))  # a token request carries no token
-        window = Window(reserve=plan.reserve) if plan.obey_budget else None
+        pacer = Pacer(obey=plan.obey_budget, reserve=plan.reserve, concurrency=plan.concurrency)
         return Lane(
             tenant,
             Client(session, plan.base_url, job.timeout_s),
             job.connector.credential(tenant, for_tokens),
-            Limiter(plan.ceiling, window, self._clock.monotonic),
-            window,
+            Limiter(plan.ceiling, pacer, self._clock.monotonic),
             LaneSettings(concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s),
             Tools(
                 ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,

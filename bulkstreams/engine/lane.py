@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bulkstreams.client import Client
-from bulkstreams.core.pacing import ServerClock, Window, pause_after_429
+from bulkstreams.core.budget import ServerClock
 from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
@@ -46,7 +46,6 @@ class Lane:
         client: Client,
         credential: Credential,
         limiter: Limiter,
-        window: Window | None,
         settings: LaneSettings,
         tools: Tools,
     ) -> None:
@@ -64,9 +63,7 @@ class Lane:
         self.in_flight = 0
         self.sent = 0
         self.under_way: set[int] = set()
-        self.throttled_in_a_row = 0
         self._fetching: set[anyio.CancelScope] = set()
-        self._budget = window
         self.server_clock = ServerClock()
         self._clock_is_old = True
         self._has_heard = False
@@ -275,31 +272,19 @@ class Lane:
 
     # -- what replies say of the tenant -------------------------------------------------------------------------------
 
-    def heard(self, reply: Reply, *, throttled: bool) -> None:
-        """Take from a reply what it says of the tenant's clock and budget; after a 429 the whole lane pauses."""
+    def heard(self, ticket: int, reply: Reply) -> None:
+        """Take from the reply to a request what it says of the tenant's clock and budget."""
         self._unreachable = 0
-        if not (throttled or self.throttled_in_a_row or self._clock_is_old or self._budget is not None):
-            self.limiter.changed()
+        limiter = self.limiter
+        throttled = reply.status == 429
+        if not (throttled or self._clock_is_old) and limiter.pacer.heedless:
+            limiter.changed()
             return
-        now = self.tools.clock.monotonic()
         if self._clock_is_old:
             self._clock_is_old, self._has_heard = False, True
-            self.server_clock.heard(reply.headers, now)
-        if throttled:
-            # One pause for all that were refused together: those already under way when it began say nothing new.
-            self.tools.recorder.tally.throttled += 1
-            if self.limiter.resume_at <= now:
-                self.throttled_in_a_row += 1
-            pause = pause_after_429(reply.headers, in_a_row=self.throttled_in_a_row, draw=self.tools.draw())
-            self.limiter.pause(pause, "429: the server said to wait")
-            if self._budget is not None:
-                self._budget.throttled()
-        else:
-            if reply.status < 400:
-                self.throttled_in_a_row = 0
-            if self._budget is not None:
-                self._budget.replied(reply.headers, self.in_flight, now)
-        self.limiter.changed()
+            self.server_clock.heard(reply.headers, self.tools.clock.monotonic())
+        self.tools.recorder.tally.throttled += throttled
+        limiter.heard(ticket, reply.status, reply.headers, self.tools.draw() if throttled else 0.0)
 
     async def reauthorize(self, token: str) -> bool:
         """Get another token than the one that was refused; stop the lane where there is none."""

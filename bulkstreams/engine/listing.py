@@ -56,10 +56,11 @@ class Listing:
         failures, connected = 0, self.pages > 0
         while lane.stopped is None:
             token = lane.credential.current() or await lane.token()
-            if token is None or not await lane.limiter.acquire(lambda: lane.in_flight):
+            ticket = None if token is None else await lane.limiter.acquire(lambda: lane.in_flight)
+            if token is None or ticket is None:
                 return None
             answer = await self._ask(cursor, token)
-            page = await self._read(answer, token)
+            page = await self._read(ticket, answer, token)
             if page is not None:
                 self.pages += 1
                 return page
@@ -85,12 +86,12 @@ class Listing:
         finally:
             lane.in_flight -= 1
 
-    async def _read(self, answer: Reply | Failure, token: str) -> Page | None:
+    async def _read(self, ticket: int, answer: Reply | Failure, token: str) -> Page | None:
         lane = self._lane
         if isinstance(answer, Failure):
-            lane.limiter.changed()
+            lane.limiter.lost(ticket)
             return None
-        lane.heard(answer, throttled=answer.status == 429)
+        lane.heard(ticket, answer)
         if answer.status == 401:
             await lane.reauthorize(token)
         elif answer.status in {403, 404}:

@@ -17,7 +17,7 @@ import anyio
 from bulkstreams.core.lifecycle import TABLE
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
-from bulkstreams.core.pacing import Ceiling, Window
+from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.tools import LaneSettings, Tools
@@ -350,13 +350,12 @@ class Rig:
         return granted
 
     def _lane(self) -> Lane:
-        window = Window()
+        pacer = Pacer(concurrency=self._settings.concurrency)
         return Lane(
             TENANT,
             self.client,  # type: ignore[arg-type]
             self.credential,
-            Limiter(self._ceiling, window, self.clock.monotonic),
-            window,
+            Limiter(self._ceiling, pacer, self.clock.monotonic),
             self._settings,
             Tools(
                 ledger=self.ledger,  # type: ignore[arg-type]
