@@ -29,7 +29,7 @@ from bulkstreams.config import Flags, Settings, default_ledger, load
 from bulkstreams.errors import ExitCode, UsageError, first_cause
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
-from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
+from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency, parse_refill
 from bulkstreams.secrets import read_token_file
 
 app = typer.Typer(
@@ -42,6 +42,8 @@ app = typer.Typer(
 )
 
 T = TypeVar("T")
+
+_REFILLS: Final = "continuous|window|minute"
 
 _SIGNALS: Final = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -257,8 +259,22 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8025,
     seed: Annotated[int, typer.Option(help="The same seed makes the same ids and faults.")] = 0,
     rate: Annotated[float, typer.Option(min=0, help="Requests a second for each tenant; 0: no limit.")] = 50.0,
-    burst: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 20,
-    refill: Annotated[str, typer.Option(metavar="continuous|window", help="How the bucket fills.")] = "continuous",
+    burst: Annotated[
+        int | None, typer.Option(min=1, help="Requests at once; default: 20, or a minute's worth where that comes.")
+    ] = None,
+    refill: Annotated[
+        str, typer.Option(metavar=_REFILLS, help="How the bucket fills: all the time, at each second, at each minute.")
+    ] = "continuous",
+    unseen_rate: Annotated[
+        float,
+        typer.Option(min=0, help="Requests a second of a second bucket, which no header shows; 0: there is none."),
+    ] = 0.0,
+    unseen_burst: Annotated[
+        int | None, typer.Option(min=1, help="Its requests at once; default: what a refill brings.")
+    ] = None,
+    unseen_refill: Annotated[
+        str | None, typer.Option(metavar=_REFILLS, help="How it fills; default: as the first.")
+    ] = None,
     quota: Annotated[int | None, typer.Option(min=0, help="Streams a tenant may have.")] = None,
     latency: Annotated[str, typer.Option(metavar="T|T-T", help="e.g. 30ms, or 20ms-200ms.")] = "0",
     fault: Annotated[
@@ -273,10 +289,11 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve a local Auth0 with seeded faults, until interrupted. Tenants: http://127.0.0.1:PORT/t/NAME."""
-    if refill not in {"continuous", "window"}:
-        raise UsageError(f"--refill must be continuous or window (got {refill!r}).", hint="e.g. --refill window")
     settings = SandboxSettings(
-        port=port, seed=seed, rate=rate or None, burst=burst, refill="window" if refill == "window" else "continuous",
+        port=port, seed=seed, rate=rate or None, refill=parse_refill(refill),
+        burst=20 if burst is None and refill != "minute" else burst,
+        unseen_rate=unseen_rate or None, unseen_burst=unseen_burst,
+        unseen_refill=parse_refill(unseen_refill) if unseen_refill is not None else None,
         quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
         late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
     )  # fmt: skip

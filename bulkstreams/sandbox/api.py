@@ -15,7 +15,7 @@ import orjson
 from bulkstreams.sandbox import answers, schemas
 from bulkstreams.sandbox.answers import Answer
 from bulkstreams.sandbox.books import Books
-from bulkstreams.sandbox.bucket import Bucket
+from bulkstreams.sandbox.limits import limits_of
 from bulkstreams.sandbox.routes import Call, Kind
 from bulkstreams.sandbox.settings import SandboxSettings
 from bulkstreams.sandbox.streams import StreamStore
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
 
 
 class TenantApi:
-    """One tenant: its streams, its bucket (None: no limit), and the rules between them."""
+    """One tenant: its streams, its limits (None: there are none), and the rules between them."""
 
     def __init__(self, name: str, settings: SandboxSettings, desk: TokenDesk, books: Books, chance: Random, now: float):
         self.name = name
@@ -55,8 +55,7 @@ class TenantApi:
         self._books = books
         self.counts = books.of(name)
         self.streams = StreamStore(name, chance)
-        rate = settings.rate
-        self.bucket = Bucket(rate=rate, burst=settings.bucket_size, refill=settings.refill, now=now) if rate else None
+        self.limits = limits_of(settings, now)
 
     def answer(self, asked: Asked, now: float) -> Answer:
         """Return the answer to a request that the rate allows; whatever it asks for has happened by then."""

@@ -27,8 +27,8 @@ from bulkstreams.sandbox import answers
 from bulkstreams.sandbox.answers import Answer
 from bulkstreams.sandbox.api import SCOPES, Asked, TenantApi
 from bulkstreams.sandbox.books import Books
-from bulkstreams.sandbox.bucket import Grant
 from bulkstreams.sandbox.faults import Dice, Fault, check_faults
+from bulkstreams.sandbox.limits import Grant
 from bulkstreams.sandbox.routes import DEFAULT_TENANT, Kind, route
 from bulkstreams.sandbox.settings import SandboxSettings
 from bulkstreams.sandbox.tokens import TokenDesk
@@ -122,7 +122,7 @@ class Sandbox:
         asked = Asked(call, headers.get("Authorization"), _media_type(headers.get("Content-Type", "")), body)
         api = self._tenant(call.tenant or DEFAULT_TENANT)
         api.counts.requests[call.kind] += 1
-        grant = api.bucket.take(self._clock()) if api.bucket and call.kind in SCOPES else None
+        grant = api.limits.take(self._clock()) if api.limits and call.kind in SCOPES else None
         if grant is not None and not grant.granted:
             return self._reply(api, answers.TOO_MANY, grant)
         fault = self._dice.draw(call.kind)
@@ -138,7 +138,7 @@ class Sandbox:
     ) -> web.StreamResponse:
         match fault:
             case Fault.THROTTLE:
-                refused = api.bucket.refuse(self._clock()) if api.bucket else None
+                refused = api.limits.refuse(self._clock()) if api.limits else None
                 return self._reply(api, answers.TOO_MANY, refused)
             case Fault.HTML_502:
                 return self._reply(api, answers.html_502(request.host), None)
@@ -185,7 +185,7 @@ class Sandbox:
             headers["x-ratelimit-remaining"] = str(grant.remaining)
             headers["x-ratelimit-reset"] = str(grant.reset)
             if answer.status == 429 and self.settings.retry_after:
-                headers["Retry-After"] = str(max(1, math.ceil(grant.reset - self._clock())))
+                headers["Retry-After"] = str(max(1, math.ceil(grant.retry_at - self._clock())))
         return headers
 
     def _tenant(self, name: str) -> TenantApi:
