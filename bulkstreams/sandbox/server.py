@@ -42,7 +42,8 @@ _NEVER_SENT: Final = 599  # the status of a response object for a connection tha
 class Sandbox:
     """A local Auth0: `async with Sandbox(settings) as sandbox`, then point a client at `sandbox.url`.
 
-    `clock` gives epoch seconds, also for the `Date` of every answer; `sleep` waits for latency and late effects.
+    `clock` gives epoch seconds, from which the settings' skew leads to all that the sandbox tells of time, its `Date`
+    included; `sleep` waits for latency and late effects.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Sandbox:
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.seed = SystemRandom().getrandbits(32) if self.settings.seed is None else self.settings.seed
-        self._clock = clock
+        self._machine_clock = clock
         self._sleep = sleep
         self._books = Books()
         self._desk = TokenDesk(self.settings, self._chance("tokens"))
@@ -180,13 +181,16 @@ class Sandbox:
 
     def _headers(self, answer: Answer, grant: Grant | None) -> dict[str, str]:
         headers = dict(answer.headers)
-        if grant is not None:
+        if grant is not None and self.settings.limit_headers:
             headers["x-ratelimit-limit"] = str(grant.limit)
             headers["x-ratelimit-remaining"] = str(grant.remaining)
             headers["x-ratelimit-reset"] = str(grant.reset)
-            if answer.status == 429 and self.settings.retry_after:
-                headers["Retry-After"] = str(max(1, math.ceil(grant.retry_at - self._clock())))
+        if grant is not None and answer.status == 429 and self.settings.retry_after:
+            headers["Retry-After"] = str(max(1, math.ceil(grant.retry_at - self._clock())))
         return headers
+
+    def _clock(self) -> float:
+        return self._machine_clock() + self.settings.clock_skew
 
     def _tenant(self, name: str) -> TenantApi:
         api = self._tenants.get(name)

@@ -21,6 +21,7 @@ all three."""
 WINDOWS: Final[Mapping[Refill, int | None]] = {"continuous": None, "window": 1, "minute": 60}
 """How many seconds lie between two refills; None where tokens trickle."""
 
+_MOST_SKEW_S: Final = 86_400.0
 SCOPES: Final = ("read:event_streams", "create:event_streams", "update:event_streams", "delete:event_streams")
 
 
@@ -31,9 +32,11 @@ class SandboxSettings:
     The default limits (20 requests at once, 20 a second) are a published plan, "Private Cloud dev", and slow enough
     for a newcomer to see pacing at work. `rate` None or 0: no limit, and no limit headers. `burst` None: what a
     refill brings (trickling: a second's worth). The `unseen_` three are a second bucket behind the first, which no
-    header shows (`unseen_rate` None or 0: there is none; `unseen_refill` None: as the first). `retry_after` is off
-    because Auth0 documents that header for other endpoints only. `seed` None: a seed of its own each time. `latency`
-    is (least, most) in seconds, drawn uniformly. `late_by` is the delay of the fault `late`.
+    header shows (`unseen_rate` None or 0: there is none; `unseen_refill` None: as the first). `limit_headers` False:
+    the limits hold, but nothing tells of them. `retry_after` is off because Auth0 documents that header for other
+    endpoints only. `clock_skew` is how many seconds the sandbox's clock is ahead of its machine's (negative: behind),
+    in all that it tells of time. `seed` None: a seed of its own each time. `latency` is (least, most) in seconds,
+    drawn uniformly. `late_by` is the delay of the fault `late`.
     """
 
     host: str = "127.0.0.1"
@@ -45,7 +48,9 @@ class SandboxSettings:
     unseen_rate: float | None = None
     unseen_burst: int | None = None
     unseen_refill: Refill | None = None
+    limit_headers: bool = True
     retry_after: bool = False
+    clock_skew: float = 0.0
     quota: int | None = None
     unique_names: bool = True
     latency: tuple[float, float] = (0.0, 0.0)
@@ -65,6 +70,11 @@ class SandboxSettings:
         _check_number("latency", self.latency[1], least=self.latency[0])
         _check_number("late_by", self.late_by, least=0)
         _check_number("token_lifetime_s", self.token_lifetime_s, least=0)
+        _check(
+            abs(self.clock_skew) <= _MOST_SKEW_S,
+            f"clock_skew is {self.clock_skew:g}",
+            "It is in seconds, and a day (86400) at most, ahead or (negative) behind.",
+        )
 
     def _check_limits(self) -> None:
         parse_refill(self.refill)
@@ -74,13 +84,13 @@ class SandboxSettings:
         _check_number("unseen_rate", self.unseen_rate or 0, least=0)
         _check_number("unseen_burst", 1 if self.unseen_burst is None else self.unseen_burst, least=1)
         if not self.unseen_rate:
-            _check(self.unseen_burst is None, "unseen_burst stands alone", "Give the second bucket an unseen_rate too.")
+            _check(self.unseen_burst is None, "unseen_burst stands alone", "Give the second bucket its --unseen-rate.")
             _check(
-                self.unseen_refill is None, "unseen_refill stands alone", "Give the second bucket an unseen_rate too."
+                self.unseen_refill is None, "unseen_refill stands alone", "Give the second bucket its --unseen-rate."
             )
         _check(
             bool(self.rate or not self.unseen_rate), "unseen_rate is set, but there is no first bucket to stand behind",
-            "Set a rate; to hide the first bucket too, leave its headers out.",
+            "Set a --rate; --no-limit-headers hides the first bucket too.",
         )  # fmt: skip
 
     @property

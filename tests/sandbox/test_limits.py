@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from math import floor
 from typing import Any
 
 import pytest
@@ -11,7 +16,7 @@ from hypothesis import strategies as st
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox import SandboxSettings, parse_refill
 from bulkstreams.sandbox.limits import Limits, limits_of
-from tests.sandbox.calls import NOON, STREAMS, Caller, FakeClock, Reply, talk
+from tests.sandbox.calls import NOON, STREAMS, Caller, FakeClock, Reply, talk, webhook
 
 MINUTE = NOON - NOON % 60
 
@@ -119,9 +124,9 @@ def test_retry_after_tells_of_the_bucket_that_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "remedy"),
     [
-        ({"unseen_burst": 3}, "unseen_rate"),
-        ({"unseen_refill": "window"}, "unseen_rate"),
-        ({"rate": None, "unseen_rate": 3}, "rate"),
+        ({"unseen_burst": 3}, "--unseen-rate"),
+        ({"unseen_refill": "window"}, "--unseen-rate"),
+        ({"rate": None, "unseen_rate": 3}, "--rate"),
         ({"unseen_rate": -1}, "at least 0"),
         ({"unseen_rate": 1, "unseen_burst": 0}, "at least 1"),
         ({"unseen_rate": 1, "unseen_refill": "hourly"}, "minute"),
@@ -142,3 +147,43 @@ def test_a_way_of_refilling_is_read_from_its_text() -> None:
     with pytest.raises(UsageError) as caught:
         parse_refill("Window")
     assert "continuous, window, minute" in caught.value.hint
+
+
+@pytest.mark.parametrize("retry_after", [True, False])
+def test_limits_hold_also_where_no_header_tells_of_them(retry_after: bool) -> None:
+    """Without limit headers a spent bucket still answers 429; Retry-After comes where it is asked for."""
+
+    async def scene(caller: Caller) -> None:
+        replies = [await caller.ask("GET", STREAMS) for _ in range(3)]
+        assert [r.status for r in replies] == [200, 200, 429]
+        assert not [name for r in replies for name in r.headers if name.lower().startswith("x-ratelimit")]
+        assert ("Retry-After" in replies[2].headers) == retry_after
+
+    talk(scene, FakeClock(), rate=2, burst=2, limit_headers=False, retry_after=retry_after)
+
+
+@pytest.mark.parametrize("skew", [90, -90, 0.5])
+def test_a_skewed_clock_skews_all_that_is_told_of_time(skew: float) -> None:
+    """Date, reset, a stream's instants, a token's lifetime and the books are all of one clock, off the machine's."""
+    there = MINUTE + skew
+
+    async def scene(caller: Caller) -> None:
+        reply = await caller.create(webhook())
+        assert parsedate_to_datetime(reply.headers["Date"]).timestamp() == floor(there)
+        assert int(reply.headers["x-ratelimit-reset"]) == floor(there) + 1
+        assert datetime.fromisoformat(reply.json["created_at"]).timestamp() == there
+        assert caller.sandbox.books()["accepted"][0]["at"] == there
+        body = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "x", "audience": "x/api/v2/"}
+        token = (await caller.ask("POST", "/oauth/token", token=None, json=body)).json["access_token"]
+        claims = token.split(".")[1]
+        assert json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["iat"] == floor(there)
+
+    talk(scene, FakeClock(MINUTE), rate=10, burst=10, refill="window", clock_skew=skew)
+
+
+@pytest.mark.parametrize("skew", [float("nan"), float("inf"), -86_401.0])
+def test_a_senseless_skew_is_refused_with_the_remedy(skew: float) -> None:
+    """More than a day, or no number at all, is a usage error that tells the bounds."""
+    with pytest.raises(UsageError) as caught:
+        SandboxSettings(clock_skew=skew)
+    assert "86400" in caught.value.hint
