@@ -39,6 +39,18 @@ def sandbox(
     clock_skew: Annotated[
         float, typer.Option(metavar="S", help="Seconds that its clock is ahead of this machine's; negative: behind.")
     ] = 0.0,
+    neighbour: Annotated[
+        float, typer.Option(metavar="R", help="Tokens a second that each tenant's other clients take, at random.")
+    ] = 0.0,
+    throttling: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Repeatable. A tenant that answers 429 to everything.")
+    ] = None,
+    refusing: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Repeatable. A tenant that answers 401 to everything.")
+    ] = None,
+    down: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Repeatable. A tenant that resets every connection.")
+    ] = None,
     quota: Annotated[int | None, typer.Option(min=0, help="Streams a tenant may have.")] = None,
     latency: Annotated[str, typer.Option(metavar="T|T-T", help="e.g. 30ms, or 20ms-200ms.")] = "0",
     fault: Annotated[
@@ -59,6 +71,7 @@ def sandbox(
         unseen_rate=unseen_rate or None, unseen_burst=unseen_burst,
         unseen_refill=parse_refill(unseen_refill) if unseen_refill is not None else None,
         limit_headers=limit_headers, retry_after=retry_after, clock_skew=clock_skew,
+        neighbour=neighbour, throttling=throttling or (), refusing=refusing or (), down=down or (),
         quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
         late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
     )  # fmt: skip

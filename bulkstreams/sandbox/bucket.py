@@ -1,7 +1,7 @@
 """A token bucket, as the server keeps it: `burst` tokens at most, refilled at `rate` a second.
 
-Auth0's documents disagree on the refill, so there are all: `continuous` trickles, `window` adds a second's worth at
-the top of each second, `minute` a minute's worth at the top of each minute; what finds no room is lost.
+Auth0's documents disagree on the refill, so there are all three: `continuous` trickles, `window` adds a second's worth
+at the top of each second, `minute` a minute's worth at the top of each minute. What finds no room is lost.
 This module must never read a clock: instants (epoch seconds) come in as `now`.
 """
 
@@ -37,9 +37,9 @@ class Bucket:
             self._tokens = min(self.burst, self._tokens + self._rate * (at - self._filled_at))
             self._filled_at = at
 
-    def spend(self, tokens: float = 1) -> None:
-        """Take tokens that are there."""
-        self._tokens = max(0.0, self._tokens - tokens)
+    def spend(self) -> None:
+        """Take a token that is there."""
+        self._tokens = max(0.0, self._tokens - 1)
 
     def next_token(self, now: float) -> int:
         """Return the first whole second by which one more whole token has come."""

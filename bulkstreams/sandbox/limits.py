@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bulkstreams.sandbox.bucket import Bucket
+from bulkstreams.sandbox.neighbour import Neighbour
 from bulkstreams.sandbox.settings import SandboxSettings
 
 
@@ -30,20 +31,22 @@ class Grant(NamedTuple):
 class Limits:
     """The limits of one tenant."""
 
-    def __init__(self, first: Bucket, unseen: Bucket | None) -> None:
+    def __init__(self, first: Bucket, unseen: Bucket | None = None, neighbour: Neighbour | None = None) -> None:
         self._first = first
-        self._unseen = unseen
+        self._buckets = [first] if unseen is None else [first, unseen]
+        self._neighbour = neighbour
 
     def take(self, now: float) -> Grant:
         """Take a token of each bucket if each has one."""
-        buckets = [self._first] if self._unseen is None else [self._first, self._unseen]
-        for bucket in buckets:
-            bucket.fill(now)
-        empty = next((bucket for bucket in buckets if not bucket.remaining), None)
-        if empty is None:
-            for bucket in buckets:
-                bucket.spend()
         first = self._first
+        if self._neighbour is not None:
+            self._neighbour.visit(first, now)
+        for bucket in self._buckets:
+            bucket.fill(now)
+        empty = next((bucket for bucket in self._buckets if not bucket.remaining), None)
+        if empty is None:
+            for bucket in self._buckets:
+                bucket.spend()
         reset = first.next_token(now)
         retry_at = reset if empty is None else empty.next_token(now)
         return Grant(empty is None, first.burst, first.remaining, reset, retry_at)
@@ -54,12 +57,16 @@ class Limits:
         return Grant(False, self._first.burst, 0, reset, reset)
 
 
-def limits_of(settings: SandboxSettings, now: float) -> Limits | None:
+def limits_of(settings: SandboxSettings, now: float, neighbour: Neighbour | None = None) -> Limits | None:
     """Return the limits that the settings give each tenant (None: no limit), full at `now`."""
     if not settings.rate:
         return None
     first = Bucket(rate=settings.rate, burst=settings.bucket_size, refill=settings.refill, now=now)
+    return Limits(first, _unseen(settings, now), neighbour)
+
+
+def _unseen(settings: SandboxSettings, now: float) -> Bucket | None:
     if not settings.unseen_rate:
-        return Limits(first, None)
+        return None
     refill = settings.unseen_refill or settings.refill
-    return Limits(first, Bucket(rate=settings.unseen_rate, burst=settings.unseen_size, refill=refill, now=now))
+    return Bucket(rate=settings.unseen_rate, burst=settings.unseen_size, refill=refill, now=now)

@@ -25,10 +25,11 @@ from aiohttp import web
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox import answers
 from bulkstreams.sandbox.answers import Answer
-from bulkstreams.sandbox.api import SCOPES, Asked, TenantApi
+from bulkstreams.sandbox.api import Asked, TenantApi
 from bulkstreams.sandbox.books import Books
 from bulkstreams.sandbox.faults import Dice, Fault, check_faults
 from bulkstreams.sandbox.limits import Grant
+from bulkstreams.sandbox.plight import Plight
 from bulkstreams.sandbox.routes import DEFAULT_TENANT, Kind, route
 from bulkstreams.sandbox.settings import SandboxSettings
 from bulkstreams.sandbox.tokens import TokenDesk
@@ -123,9 +124,11 @@ class Sandbox:
         asked = Asked(call, headers.get("Authorization"), _media_type(headers.get("Content-Type", "")), body)
         api = self._tenant(call.tenant or DEFAULT_TENANT)
         api.counts.requests[call.kind] += 1
-        grant = api.limits.take(self._clock()) if api.limits and call.kind in SCOPES else None
-        if grant is not None and not grant.granted:
-            return self._reply(api, answers.TOO_MANY, grant)
+        if api.plight is Plight.DOWN:
+            return _reset(request)
+        grant, refusal = api.admit(call.kind, self._clock())
+        if refusal is not None:
+            return self._reply(api, refusal, grant)
         fault = self._dice.draw(call.kind)
         if self.settings.latency[1]:
             await self._pause(self._latency.uniform(*self.settings.latency))
@@ -139,8 +142,8 @@ class Sandbox:
     ) -> web.StreamResponse:
         match fault:
             case Fault.THROTTLE:
-                refused = api.limits.refuse(self._clock()) if api.limits else None
-                return self._reply(api, answers.TOO_MANY, refused)
+                told, refusal = api.throttle(self._clock())
+                return self._reply(api, refusal, told)
             case Fault.HTML_502:
                 return self._reply(api, answers.html_502(request.host), None)
             case Fault.ERROR_BEFORE:
@@ -195,8 +198,7 @@ class Sandbox:
     def _tenant(self, name: str) -> TenantApi:
         api = self._tenants.get(name)
         if api is None:
-            chance = self._chance(f"ids of {name}")
-            api = TenantApi(name, self.settings, self._desk, self._books, chance, self._clock())
+            api = TenantApi(name, self.settings, self._desk, self._books, self._chance, self._clock())
             self._tenants[name] = api
         return api
 

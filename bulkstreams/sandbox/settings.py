@@ -6,13 +6,14 @@ This module must never open a socket; it refuses settings that make no sense, wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, Literal
 
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox.faults import check_faults
+from bulkstreams.sandbox.plight import Plight, plights
 
 Refill = Literal["continuous", "window", "minute"]
 """Tokens trickle in all the time, or come all at once at the top of each second or minute: Auth0's documents tell of
@@ -32,11 +33,13 @@ class SandboxSettings:
     The default limits (20 requests at once, 20 a second) are a published plan, "Private Cloud dev", and slow enough
     for a newcomer to see pacing at work. `rate` None or 0: no limit, and no limit headers. `burst` None: what a
     refill brings (trickling: a second's worth). The `unseen_` three are a second bucket behind the first, which no
-    header shows (`unseen_rate` None or 0: there is none; `unseen_refill` None: as the first). `limit_headers` False:
-    the limits hold, but nothing tells of them. `retry_after` is off because Auth0 documents that header for other
-    endpoints only. `clock_skew` is how many seconds the sandbox's clock is ahead of its machine's (negative: behind),
-    in all that it tells of time. `seed` None: a seed of its own each time. `latency` is (least, most) in seconds,
-    drawn uniformly. `late_by` is the delay of the fault `late`.
+    header shows (`unseen_rate` None or 0: there is none; `unseen_refill` None: as the first).
+    `limit_headers` False: the limits hold, but nothing tells of them. `retry_after` is off because Auth0 documents
+    that header for other endpoints only. `neighbour` is how many tokens a second other clients take of each tenant's
+    first bucket, at random. `clock_skew` is how many seconds the sandbox's clock is ahead of its machine's (negative:
+    behind), in all that it tells of time. `throttling`, `refusing` and `down` name the tenants in that plight.
+    `seed` None: a seed of its own each time. `latency` is (least, most) in seconds, drawn uniformly. `late_by` is the
+    delay of the fault `late`.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +54,10 @@ class SandboxSettings:
     limit_headers: bool = True
     retry_after: bool = False
     clock_skew: float = 0.0
+    neighbour: float = 0.0
+    throttling: Collection[str] = ()
+    refusing: Collection[str] = ()
+    down: Collection[str] = ()
     quota: int | None = None
     unique_names: bool = True
     latency: tuple[float, float] = (0.0, 0.0)
@@ -60,8 +67,11 @@ class SandboxSettings:
     strict_tokens: bool = False
     token_lifetime_s: float = 86_400.0
     scopes: tuple[str, ...] = SCOPES
+    plights: Mapping[str, Plight] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        named = {Plight.THROTTLING: self.throttling, Plight.REFUSING: self.refusing, Plight.DOWN: self.down}
+        object.__setattr__(self, "plights", plights(named))
         _check_address(self.host, self.port)
         check_faults(self.faults)
         self._check_limits()
@@ -91,6 +101,11 @@ class SandboxSettings:
         _check(
             bool(self.rate or not self.unseen_rate), "unseen_rate is set, but there is no first bucket to stand behind",
             "Set a --rate; --no-limit-headers hides the first bucket too.",
+        )  # fmt: skip
+        _check_number("neighbour", self.neighbour, least=0)
+        _check(
+            bool(self.rate or not self.neighbour), "a neighbour is set, but there is no bucket to take from",
+            "Set a --rate, or leave the --neighbour out.",
         )  # fmt: skip
 
     @property
