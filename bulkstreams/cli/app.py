@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any
 
 import anyio
 import typer
 
 from bulkstreams import report
+from bulkstreams.cli import serving
+from bulkstreams.cli.loop import SIGNALS, heeded, run_loop
 from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, choose, console, show
 from bulkstreams.cli.rows import results_to
@@ -26,10 +27,10 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, default_ledger, load
-from bulkstreams.errors import ExitCode, UsageError, first_cause
+from bulkstreams.errors import UsageError, first_cause
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
-from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency
+from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
 app = typer.Typer(
@@ -40,14 +41,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-T = TypeVar("T")
-
-_SIGNALS: Final = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.TERMINATED,
-}
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT…", help="JSON Lines files (.gz too), or - for stdin.")]
 LedgerPath = Annotated[Path, typer.Argument(metavar="LEDGER", help="The file that `run` wrote.")]
@@ -139,11 +132,11 @@ def run(
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     live = Live(say)
     if dry_run:
-        figures, code = _await(lambda: _preview(options, settings, live, sandbox=sandbox))
+        figures, code = run_loop(lambda: _preview(options, settings, live, sandbox=sandbox))
         print_figures(figures, as_json, f"would send {figures['would_send']:,}")
         raise typer.Exit(code)
     with results_to(results, live) as rows:
-        ended = _await(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
+        ended = run_loop(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
     raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
 
 
@@ -180,19 +173,13 @@ async def _run(options: RunOptions, settings: Settings, live: Live, kind: Progre
 
 
 async def _watch_signals(session: Session) -> None:
-    with anyio.open_signal_receiver(*_heeded()) as received:
+    with anyio.open_signal_receiver(*heeded()) as received:
         async for number in received:
             if session.interrupted is None:
                 say("draining: requests under way end in order, nothing new starts; once more to leave at once")
             elif number == signal.SIGHUP:
                 continue  # a terminal that closes says so twice: through its shell, and through the system
-            session.interrupt(_SIGNALS[number])
-
-
-def _heeded() -> list[signal.Signals]:
-    """Return the signals that end a run; a SIGHUP that was ignored from the start (`nohup`) stays ignored."""
-    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [number for number in _SIGNALS if not (deaf and number == signal.SIGHUP)]
+            session.interrupt(SIGNALS[number])
 
 
 @app.command()
@@ -206,7 +193,7 @@ def validate(
     check_inputs(inputs)
     settings = load(Flags(config=config, allow_unknown_events=allow_unknown_events), os.environ, Path.cwd())
     live = Live(say if as_json else print_text, most_shown=None)
-    figures, code = _await(lambda: validate_command(inputs, settings, os.environ, live))
+    figures, code = run_loop(lambda: validate_command(inputs, settings, os.environ, live))
     print_figures(figures, as_json, "checked")
     raise typer.Exit(code)
 
@@ -252,58 +239,4 @@ def _states(text: str | None) -> list[State]:
     return [known[name] for name in names]
 
 
-@app.command()
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8025,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same ids and faults.")] = 0,
-    rate: Annotated[float, typer.Option(min=0, help="Requests a second for each tenant; 0: no limit.")] = 50.0,
-    burst: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 20,
-    refill: Annotated[str, typer.Option(metavar="continuous|window", help="How the bucket fills.")] = "continuous",
-    quota: Annotated[int | None, typer.Option(min=0, help="Streams a tenant may have.")] = None,
-    latency: Annotated[str, typer.Option(metavar="T|T-T", help="e.g. 30ms, or 20ms-200ms.")] = "0",
-    fault: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=P", help=f"Repeatable. Faults: {', '.join(FAULTS)}.")
-    ] = None,
-    late_by: Annotated[
-        float, typer.Option(metavar="S", min=0, help="Seconds after which a late create happens.")
-    ] = 0.2,
-    unique_names: Annotated[bool, typer.Option(help="Refuse a second stream of a name with 409.")] = True,
-    strict_tokens: Annotated[
-        bool, typer.Option("--strict-tokens", help="Take only tokens that /oauth/token issued; else any will do.")
-    ] = False,
-) -> None:
-    """Serve a local Auth0 with seeded faults, until interrupted. Tenants: http://127.0.0.1:PORT/t/NAME."""
-    if refill not in {"continuous", "window"}:
-        raise UsageError(f"--refill must be continuous or window (got {refill!r}).", hint="e.g. --refill window")
-    settings = SandboxSettings(
-        port=port, seed=seed, rate=rate or None, burst=burst, refill="window" if refill == "window" else "continuous",
-        quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
-        late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
-    )  # fmt: skip
-    _await(lambda: _serve(settings))
-
-
-async def _serve(settings: SandboxSettings) -> None:
-    async with Sandbox(settings) as server:
-        print_text(f"sandbox at {server.url} (tenants at {server.url}/t/NAME, books at {server.url}/_sandbox/books)")
-        with anyio.open_signal_receiver(*_heeded()) as received:
-            async for _ in received:
-                return
-
-
-# -- the edges --------------------------------------------------------------------------------------------------------
-
-
-def _await(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    # What is imported by now stays: the collector need not walk it again and again.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    return anyio.run(work, backend_options={"use_uvloop": _has_uvloop()})
-
-
-def _has_uvloop() -> bool:
-    try:
-        import uvloop  # noqa: F401 - not on every platform
-    except ImportError:
-        return False
-    return True
+app.command()(serving.sandbox)

@@ -5,7 +5,7 @@ It judges the rest of the package, so it shares none of its code but the errors:
 
 from bulkstreams.sandbox.faults import FAULTS, Fault, parse_fault, parse_faults
 from bulkstreams.sandbox.server import Sandbox
-from bulkstreams.sandbox.settings import Refill, SandboxSettings, parse_latency
+from bulkstreams.sandbox.settings import Refill, SandboxSettings, parse_latency, parse_refill
 
 __all__ = [
     "FAULTS",
@@ -16,4 +16,5 @@ __all__ = [
     "parse_fault",
     "parse_faults",
     "parse_latency",
+    "parse_refill",
 ]

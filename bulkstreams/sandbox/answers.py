@@ -101,3 +101,6 @@ _PAGE: Final = b"""<!DOCTYPE html>
 </body>
 </html>
 """
+
+DENIED: Final = oauth_error(401, "access_denied", "Unauthorized")
+CLIENT_QUOTA: Final = oauth_error(429, "too_many_requests", "Client quota exceeded")

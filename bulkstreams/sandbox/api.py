@@ -6,6 +6,7 @@ even long after its client is gone. This module must never know of faults, laten
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -15,7 +16,9 @@ import orjson
 from bulkstreams.sandbox import answers, schemas
 from bulkstreams.sandbox.answers import Answer
 from bulkstreams.sandbox.books import Books
-from bulkstreams.sandbox.bucket import Bucket
+from bulkstreams.sandbox.limits import Grant, limits_of
+from bulkstreams.sandbox.neighbour import Neighbour
+from bulkstreams.sandbox.plight import Plight
 from bulkstreams.sandbox.routes import Call, Kind
 from bulkstreams.sandbox.settings import SandboxSettings
 from bulkstreams.sandbox.streams import StreamStore
@@ -33,6 +36,10 @@ SCOPES: Final = {
 """The requests that need a token, and count against the tenant's rate, with the scope that each needs."""
 
 
+Chance = Callable[[str], Random]
+"""Gives each purpose a seeded generator of its own."""
+
+
 class Asked(NamedTuple):
     """A request, as far as the API looks at it; `body` is None where it is larger than any endpoint takes."""
 
@@ -46,21 +53,42 @@ class Asked(NamedTuple):
 
 
 class TenantApi:
-    """One tenant: its streams, its bucket (None: no limit), and the rules between them."""
+    """One tenant: its streams, its limits (None: there are none), and the rules between them."""
 
-    def __init__(self, name: str, settings: SandboxSettings, desk: TokenDesk, books: Books, chance: Random, now: float):
+    def __init__(
+        self, name: str, settings: SandboxSettings, desk: TokenDesk, books: Books, chance: Chance, now: float
+    ) -> None:
         self.name = name
+        self.plight = settings.plights.get(name)
         self._settings = settings
         self._desk = desk
         self._books = books
         self.counts = books.of(name)
-        self.streams = StreamStore(name, chance)
-        rate = settings.rate
-        self.bucket = Bucket(rate=rate, burst=settings.bucket_size, refill=settings.refill, now=now) if rate else None
+        self.streams = StreamStore(name, chance(f"ids of {name}"))
+        self._limits = limits_of(settings, now, self._neighbour(chance, now))
+
+    def admit(self, kind: Kind, now: float) -> tuple[Grant | None, Answer | None]:
+        """Return what the limits say to a request (None: they do not count it), and the 429 that ends it there."""
+        if self.plight is Plight.THROTTLING:
+            return self.throttle(now) if kind in SCOPES else (None, answers.CLIENT_QUOTA)
+        if self._limits is None or kind not in SCOPES:
+            return None, None
+        grant = self._limits.take(now)
+        return grant, None if grant.granted else answers.TOO_MANY
+
+    def throttle(self, now: float) -> tuple[Grant | None, Answer]:
+        """Return the 429 to a request for which somebody else left no token."""
+        return self._limits.refuse(now) if self._limits else None, answers.TOO_MANY
+
+    def _neighbour(self, chance: Chance, now: float) -> Neighbour | None:
+        rate = self._settings.neighbour
+        return Neighbour(rate, self.counts.neighbour, chance(f"neighbour of {self.name}"), now) if rate else None
 
     def answer(self, asked: Asked, now: float) -> Answer:
         """Return the answer to a request that the rate allows; whatever it asks for has happened by then."""
         kind = asked.call.kind
+        if self.plight is Plight.REFUSING:
+            return answers.DENIED if kind is Kind.TOKEN else answers.invalid_token("Invalid token")
         if kind is Kind.UNKNOWN:
             return answers.UNKNOWN_PATH
         if kind is Kind.TOKEN:

@@ -23,12 +23,13 @@ class Accepted(NamedTuple):
 class TenantBooks:
     """What happened at one tenant."""
 
-    __slots__ = ("_live", "deletes", "faults", "requests", "statuses", "updates")
+    __slots__ = ("_live", "deletes", "faults", "neighbour", "requests", "statuses", "updates")
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self.faults: Counter[str] = Counter()
+        self.neighbour: Counter[str] = Counter()
         self.deletes = 0
         self.updates = 0
         self._live: dict[str, str | None] = {}
@@ -48,7 +49,10 @@ class TenantBooks:
         del self._live[stream_id]
 
     def as_dict(self, accepted: int) -> dict[str, Any]:
-        """Return the counts; `doubles` are the names that more than one live stream bears, with how many do."""
+        """Return the counts; `doubles` are the names that more than one live stream bears, with how many do.
+
+        `neighbour` is what other clients took, and were refused, until the last request that counted against the rate.
+        """
         names = Counter(name for name in self._live.values() if name is not None)
         return {
             "accepted": accepted,
@@ -59,6 +63,7 @@ class TenantBooks:
             "requests": {str(kind): n for kind, n in self.requests.items()},
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "faults": {str(fault): n for fault, n in self.faults.items()},
+            "neighbour": {what: self.neighbour[what] for what in ("taken", "refused")},
         }
 
 

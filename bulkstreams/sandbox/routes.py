@@ -36,7 +36,8 @@ class Call(NamedTuple):
     query: str
 
 
-_PREFIX = re.compile(r"/t/([A-Za-z0-9][A-Za-z0-9._-]{0,99})(/.*)")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_PREFIX = re.compile(rf"/t/({_NAME})(/.*)")
 _COLLECTION: Final = "/api/v2/event-streams"
 _ONE: Final = {"GET": Kind.READ, "PATCH": Kind.UPDATE, "DELETE": Kind.DELETE}
 _FIXED: Final = {
@@ -59,3 +60,8 @@ def route(method: str, target: str) -> Call:
     if head == _COLLECTION and stream_id and method in _ONE:
         return Call(_ONE[method], tenant, unquote(stream_id), query)
     return Call(Kind.UNKNOWN, tenant, "", query)
+
+
+def is_tenant(name: str) -> bool:
+    """Return whether a path can name a tenant so."""
+    return re.fullmatch(_NAME, name) is not None

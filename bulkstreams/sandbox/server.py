@@ -25,10 +25,11 @@ from aiohttp import web
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox import answers
 from bulkstreams.sandbox.answers import Answer
-from bulkstreams.sandbox.api import SCOPES, Asked, TenantApi
+from bulkstreams.sandbox.api import Asked, TenantApi
 from bulkstreams.sandbox.books import Books
-from bulkstreams.sandbox.bucket import Grant
 from bulkstreams.sandbox.faults import Dice, Fault, check_faults
+from bulkstreams.sandbox.limits import Grant
+from bulkstreams.sandbox.plight import Plight
 from bulkstreams.sandbox.routes import DEFAULT_TENANT, Kind, route
 from bulkstreams.sandbox.settings import SandboxSettings
 from bulkstreams.sandbox.tokens import TokenDesk
@@ -42,7 +43,8 @@ _NEVER_SENT: Final = 599  # the status of a response object for a connection tha
 class Sandbox:
     """A local Auth0: `async with Sandbox(settings) as sandbox`, then point a client at `sandbox.url`.
 
-    `clock` gives epoch seconds, also for the `Date` of every answer; `sleep` waits for latency and late effects.
+    `clock` gives epoch seconds, from which the settings' skew leads to all that the sandbox tells of time, its `Date`
+    included; `sleep` waits for latency and late effects.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Sandbox:
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.seed = SystemRandom().getrandbits(32) if self.settings.seed is None else self.settings.seed
-        self._clock = clock
+        self._machine_clock = clock
         self._sleep = sleep
         self._books = Books()
         self._desk = TokenDesk(self.settings, self._chance("tokens"))
@@ -122,9 +124,11 @@ class Sandbox:
         asked = Asked(call, headers.get("Authorization"), _media_type(headers.get("Content-Type", "")), body)
         api = self._tenant(call.tenant or DEFAULT_TENANT)
         api.counts.requests[call.kind] += 1
-        grant = api.bucket.take(self._clock()) if api.bucket and call.kind in SCOPES else None
-        if grant is not None and not grant.granted:
-            return self._reply(api, answers.TOO_MANY, grant)
+        if api.plight is Plight.DOWN:
+            return _reset(request)
+        grant, refusal = api.admit(call.kind, self._clock())
+        if refusal is not None:
+            return self._reply(api, refusal, grant)
         fault = self._dice.draw(call.kind)
         if self.settings.latency[1]:
             await self._pause(self._latency.uniform(*self.settings.latency))
@@ -138,8 +142,8 @@ class Sandbox:
     ) -> web.StreamResponse:
         match fault:
             case Fault.THROTTLE:
-                refused = api.bucket.refuse(self._clock()) if api.bucket else None
-                return self._reply(api, answers.TOO_MANY, refused)
+                told, refusal = api.throttle(self._clock())
+                return self._reply(api, refusal, told)
             case Fault.HTML_502:
                 return self._reply(api, answers.html_502(request.host), None)
             case Fault.ERROR_BEFORE:
@@ -180,19 +184,21 @@ class Sandbox:
 
     def _headers(self, answer: Answer, grant: Grant | None) -> dict[str, str]:
         headers = dict(answer.headers)
-        if grant is not None:
+        if grant is not None and self.settings.limit_headers:
             headers["x-ratelimit-limit"] = str(grant.limit)
             headers["x-ratelimit-remaining"] = str(grant.remaining)
             headers["x-ratelimit-reset"] = str(grant.reset)
-            if answer.status == 429 and self.settings.retry_after:
-                headers["Retry-After"] = str(max(1, math.ceil(grant.reset - self._clock())))
+        if grant is not None and answer.status == 429 and self.settings.retry_after:
+            headers["Retry-After"] = str(max(1, math.ceil(grant.retry_at - self._clock())))
         return headers
+
+    def _clock(self) -> float:
+        return self._machine_clock() + self.settings.clock_skew
 
     def _tenant(self, name: str) -> TenantApi:
         api = self._tenants.get(name)
         if api is None:
-            chance = self._chance(f"ids of {name}")
-            api = TenantApi(name, self.settings, self._desk, self._books, chance, self._clock())
+            api = TenantApi(name, self.settings, self._desk, self._books, self._chance, self._clock())
             self._tenants[name] = api
         return api
 

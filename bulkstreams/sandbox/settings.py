@@ -6,17 +6,23 @@ This module must never open a socket; it refuses settings that make no sense, wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox.faults import check_faults
+from bulkstreams.sandbox.plight import Plight, plights
 
-Refill = Literal["continuous", "window"]
-"""Tokens trickle in all the time, or come all at once at the top of each second: Auth0's documents say both."""
+Refill = Literal["continuous", "window", "minute"]
+"""Tokens trickle in all the time, or come all at once at the top of each second or minute: Auth0's documents tell of
+all three."""
 
+WINDOWS: Final[Mapping[Refill, int | None]] = {"continuous": None, "window": 1, "minute": 60}
+"""How many seconds lie between two refills; None where tokens trickle."""
+
+_MOST_SKEW_S: Final = 86_400.0
 SCOPES: Final = ("read:event_streams", "create:event_streams", "update:event_streams", "delete:event_streams")
 
 
@@ -25,10 +31,15 @@ class SandboxSettings:
     """How a sandbox behaves.
 
     The default limits (20 requests at once, 20 a second) are a published plan, "Private Cloud dev", and slow enough
-    for a newcomer to see pacing at work. `rate` None or 0: no limit, and no limit headers. `burst` None: a second's
-    worth. `retry_after` is off because Auth0 documents that header for other endpoints only. `seed` None: a seed of
-    its own each time. `latency` is (least, most) in seconds, drawn
-    uniformly. `late_by` is the delay of the fault `late`.
+    for a newcomer to see pacing at work. `rate` None or 0: no limit, and no limit headers. `burst` None: what a
+    refill brings (trickling: a second's worth). The `unseen_` three are a second bucket behind the first, which no
+    header shows (`unseen_rate` None or 0: there is none; `unseen_refill` None: as the first).
+    `limit_headers` False: the limits hold, but nothing tells of them. `retry_after` is off because Auth0 documents
+    that header for other endpoints only. `neighbour` is how many tokens a second other clients take of each tenant's
+    first bucket, at random. `clock_skew` is how many seconds the sandbox's clock is ahead of its machine's (negative:
+    behind), in all that it tells of time. `throttling`, `refusing` and `down` name the tenants in that plight.
+    `seed` None: a seed of its own each time. `latency` is (least, most) in seconds, drawn uniformly. `late_by` is the
+    delay of the fault `late`.
     """
 
     host: str = "127.0.0.1"
@@ -37,7 +48,16 @@ class SandboxSettings:
     rate: float | None = 20.0
     burst: int | None = None
     refill: Refill = "continuous"
+    unseen_rate: float | None = None
+    unseen_burst: int | None = None
+    unseen_refill: Refill | None = None
+    limit_headers: bool = True
     retry_after: bool = False
+    clock_skew: float = 0.0
+    neighbour: float = 0.0
+    throttling: Collection[str] = ()
+    refusing: Collection[str] = ()
+    down: Collection[str] = ()
     quota: int | None = None
     unique_names: bool = True
     latency: tuple[float, float] = (0.0, 0.0)
@@ -47,23 +67,69 @@ class SandboxSettings:
     strict_tokens: bool = False
     token_lifetime_s: float = 86_400.0
     scopes: tuple[str, ...] = SCOPES
+    plights: Mapping[str, Plight] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        named = {Plight.THROTTLING: self.throttling, Plight.REFUSING: self.refusing, Plight.DOWN: self.down}
+        object.__setattr__(self, "plights", plights(named))
         _check_address(self.host, self.port)
         check_faults(self.faults)
-        _check(self.refill in get_args(Refill), f"refill is {self.refill!r}", "It is continuous or window.")
-        _check_number("rate", self.rate or 0, least=0)
-        _check_number("burst", 1 if self.burst is None else self.burst, least=1)
+        self._check_limits()
         _check_number("quota", self.quota or 0, least=0)
         _check_number("latency", self.latency[0], least=0)
         _check_number("latency", self.latency[1], least=self.latency[0])
         _check_number("late_by", self.late_by, least=0)
         _check_number("token_lifetime_s", self.token_lifetime_s, least=0)
+        _check(
+            abs(self.clock_skew) <= _MOST_SKEW_S,
+            f"clock_skew is {self.clock_skew:g}",
+            "It is in seconds, and a day (86400) at most, ahead or (negative) behind.",
+        )
+
+    def _check_limits(self) -> None:
+        parse_refill(self.refill)
+        _check_number("rate", self.rate or 0, least=0)
+        _check_number("burst", 1 if self.burst is None else self.burst, least=1)
+        parse_refill(self.unseen_refill or self.refill)
+        _check_number("unseen_rate", self.unseen_rate or 0, least=0)
+        _check_number("unseen_burst", 1 if self.unseen_burst is None else self.unseen_burst, least=1)
+        if not self.unseen_rate:
+            _check(self.unseen_burst is None, "unseen_burst stands alone", "Give the second bucket its --unseen-rate.")
+            _check(
+                self.unseen_refill is None, "unseen_refill stands alone", "Give the second bucket its --unseen-rate."
+            )
+        _check(
+            bool(self.rate or not self.unseen_rate), "unseen_rate is set, but there is no first bucket to stand behind",
+            "Set a --rate; --no-limit-headers hides the first bucket too.",
+        )  # fmt: skip
+        _check_number("neighbour", self.neighbour, least=0)
+        _check(
+            bool(self.rate or not self.neighbour), "a neighbour is set, but there is no bucket to take from",
+            "Set a --rate, or leave the --neighbour out.",
+        )  # fmt: skip
 
     @property
     def bucket_size(self) -> int:
-        """Return the burst, or a second's worth of the rate where none is set."""
-        return self.burst if self.burst is not None else max(1, math.floor(self.rate or 0))
+        """Return the burst, or what a refill brings where none is set."""
+        return self.burst if self.burst is not None else _worth(self.rate or 0, self.refill)
+
+    @property
+    def unseen_size(self) -> int:
+        """Return the size of the unseen bucket, or what a refill brings where none is set."""
+        refill = self.unseen_refill or self.refill
+        return self.unseen_burst if self.unseen_burst is not None else _worth(self.unseen_rate or 0, refill)
+
+
+def parse_refill(text: str) -> Refill:
+    """Return the way of refilling that a text names."""
+    for refill in WINDOWS:
+        if text == refill:
+            return refill
+    raise UsageError(f"refill {text!r} is not a way of refilling", hint=f"It is one of: {', '.join(WINDOWS)}.")
+
+
+def _worth(rate: float, refill: Refill) -> int:
+    return max(1, math.floor(rate * (WINDOWS[refill] or 1)))
 
 
 def parse_latency(text: str) -> tuple[float, float]:

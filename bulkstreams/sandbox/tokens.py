@@ -26,8 +26,6 @@ ALGORITHMS: Final = ("RS256", "RS384", "PS256")
 ASSERTION_LIFETIME_S: Final = 300.0
 CLOCK_SKEW_S: Final = 10.0
 
-_DENIED: Final = oauth_error(401, "access_denied", "Unauthorized")
-
 
 class _Issued(NamedTuple):
     tenant: str
@@ -94,7 +92,7 @@ class TokenDesk:
             wrong = self._assertion_wrong(asked, now)
             refusal = oauth_error(401, "invalid_client", wrong) if wrong else None
         else:
-            refusal = None if self._knows(asked.get("client_id"), asked.get("client_secret")) else _DENIED
+            refusal = None if self._knows(asked.get("client_id"), asked.get("client_secret")) else answers.DENIED
         return refusal or _audience_refusal(asked.get("audience"))
 
     def _knows(self, client_id: object, client_secret: object) -> bool:
