@@ -6,12 +6,15 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import mean
 from time import perf_counter
 from typing import Final
 
 from benchmarks.pacing.crowd import spread
+from benchmarks.pacing.picture import draw
 from benchmarks.pacing.policies import OTHERS, OURS, Contender
+from benchmarks.pacing.real import real_table
 from benchmarks.pacing.servers import MORE, TABLE, Goal, Row
 from benchmarks.pacing.simulator import Result, simulate
 
@@ -103,10 +106,16 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--brief", action="store_true", help="small sizes: does it run at all?")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first of the seeds; default 1")
     parser.add_argument("--seeds", type=int, metavar="N", help="how many seeds; default 5; brief 1")
-    parser.add_argument("--seconds", type=float, metavar="S", help="virtual seconds of traffic; default 300; brief 10")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of traffic; default 300, with --real 60; brief 10")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="only draw who was granted and refused what")
+    parser.add_argument("--real", action="store_true", help="only the first two rows, in real time against the sandbox")
     parser.add_argument("--tenants", type=int, metavar="N", help="tenants in the crowd; default 10,000; brief 100")
     args = parser.parse_args()
-    for name, brief, full in (("seeds", 1, 5), ("seconds", 10.0, 300.0), ("tenants", 100, 10_000)):
+    for name, brief, full in (
+        ("seeds", 1, 5),
+        ("seconds", 10.0, 60.0 if args.real else 300.0),
+        ("tenants", 100, 10_000),
+    ):
         if getattr(args, name) is None:
             setattr(args, name, brief if args.brief else full)
     return args
@@ -115,6 +124,11 @@ def read_arguments() -> argparse.Namespace:
 def main() -> int:
     """Print both tables and the crowd; return 1 where ours misses a goal, save with --brief."""
     args = read_arguments()
+    if args.picture is not None:
+        draw(args.picture, args.seed)
+        return 0
+    if args.real:
+        return 0 if real_table(args.seconds, args.seed) or args.brief else 1
     seeds = range(args.seed, args.seed + args.seeds)
     print("used share of what the server would have granted · share of 429 · records given up\n")
     met = table(TABLE, seconds=args.seconds, seeds=seeds)
