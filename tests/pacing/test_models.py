@@ -22,7 +22,6 @@ from benchmarks.pacing.models import (
     with_retry_after,
     wrong,
 )
-from bulkstreams.core.pacing import ServerClock
 
 
 def bucket(since: float, draws: Random) -> Budget:
@@ -142,12 +141,3 @@ def test_a_stall_holds_what_was_decided_in_it_until_it_ends() -> None:
 def test_a_request_can_vanish() -> None:
     """A server that swallows requests never decides on them."""
     assert vanishing(0.0, Random(1)) == (math.inf, math.inf)
-
-
-def test_a_client_can_tell_the_server_s_clock_from_what_a_model_tells() -> None:
-    """The engine's own reading of Date finds a model's clock, up to the second that Date cuts off."""
-    server, clock = Server(bucket, seed=5, ahead=90), ServerClock()
-    clock.heard(server.ask(3.0).headers, 3.0)
-    told = clock.at(3.0)
-    assert told is not None
-    assert 0.0 <= server.wall(3.0) + 90 - told < 1.0
