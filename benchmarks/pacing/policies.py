@@ -13,11 +13,7 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import Final, NamedTuple
 
 from benchmarks.pacing.simulator import Policy
-
-try:
-    from bulkstreams.core.pacing import Pacer as Ours  # type: ignore[attr-defined,unused-ignore]
-except ImportError:  # until it is there
-    from benchmarks.pacing.window import WindowPacer as Ours
+from bulkstreams.core.pacing import Pacer
 
 Wall = Callable[[float], float]
 
@@ -137,7 +133,7 @@ class OfficialClient(Ungated):
             return -math.inf
 
 
-OURS: Final = Contender("bulkstreams", lambda wall: Ours(), CONCURRENCY)
+OURS: Final = Contender("bulkstreams", lambda wall: Pacer(concurrency=CONCURRENCY), CONCURRENCY)
 OTHERS: Final = (
     Contender("constant 8/s", lambda wall: Constant(), 3),
     Contender("back off on 429", lambda wall: BackOff(), CONCURRENCY),
