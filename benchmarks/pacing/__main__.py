@@ -63,12 +63,17 @@ def cell(results: Sequence[Result], goal: Goal | None) -> str:
         used, refused = mean(one.used for one in results), mean(one.refused_share for one in results)
     else:
         used, refused = min(one.used for one in results), max(one.refused_share for one in results)
-    return f"{used:.3f} · {refused:.2%}" + _given_up(results)
+    return f"{used:.3f} · {refused:.2%}" + _given_up(results) + _neighbour_got(results)
 
 
 def _given_up(results: Sequence[Result]) -> str:
     lost = mean(one.given_up / one.records for one in results)
     return f" · {lost:.1%} lost" if lost else ""
+
+
+def _neighbour_got(results: Sequence[Result]) -> str:
+    shares = [one.neighbour_got for one in results if one.neighbour_got is not None]
+    return f" · neighbour got {mean(shares):.0%}" if shares else ""
 
 
 def table(rows: Iterable[Row], *, seconds: float, seeds: Sequence[int]) -> bool:
@@ -130,7 +135,8 @@ def main() -> int:
     if args.real:
         return 0 if real_table(args.seconds, args.seed) or args.brief else 1
     seeds = range(args.seed, args.seed + args.seeds)
-    print("used share of what the server would have granted · share of 429 · records given up\n")
+    print("used share of what the server would have granted · share of 429 · records given up")
+    print("(neighbour got: of what it wanted)\n")
     met = table(TABLE, seconds=args.seconds, seeds=seeds)
     print("\nand where there is no goal:\n")
     table(MORE, seconds=args.seconds, seeds=seeds[:1])

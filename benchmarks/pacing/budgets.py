@@ -156,13 +156,15 @@ class Neighbour:
         self._bucket = bucket
         self._pause, self._grab, self._there = pause, grab, there
         self.limit = bucket.limit
-        self.took = 0
+        self.wanted = self.took = 0
         self._next = since + pause()
 
     def _play(self, at: float) -> None:
         while self._next <= at:
             if self._there(self._next):
-                taken = min(self._grab(), self._bucket.remaining(self._next))
+                wanted = self._grab()
+                taken = min(wanted, self._bucket.remaining(self._next))
+                self.wanted += wanted
                 self._bucket.tokens -= taken
                 self.took += taken
             self._next += self._pause()

@@ -13,7 +13,7 @@ from functools import lru_cache
 from random import Random
 from typing import Final, NamedTuple
 
-from benchmarks.pacing.budgets import Budget
+from benchmarks.pacing.budgets import Budget, Neighbour
 
 EPOCH: Final = 1_800_000_000
 """The epoch second of the minute in which the client comes; a whole minute."""
@@ -94,6 +94,11 @@ class Server:
     def grantable(self, now: float) -> float:
         """Return what it would have granted by now to a client that always had a request waiting."""
         return self._budget.grantable(self.phase + now * self._pace)
+
+    def neighbour_got(self) -> float | None:
+        """Return the share of what a neighbour wanted that it got so far; None where there is no neighbour."""
+        budget = self._budget
+        return budget.took / budget.wanted if isinstance(budget, Neighbour) and budget.wanted else None
 
 
 # -- what headers say ---------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Result:
     grantable: float = 0.0
     highest_in_flight: int = 0
     lowest_remaining: int | None = None
+    neighbour_got: float | None = None
     looks: int = 0
     complete: bool = False
     granted_per_second: list[int] = field(default_factory=list)
@@ -110,14 +111,15 @@ def simulate(
 
 class _Run:
     __slots__ = (
-        "_again", "_ask", "_busy", "_concurrency", "_draw", "_events", "_flying", "_fresh", "_grantable", "_now",
-        "_number", "_policy", "_refused", "_result", "_timeout", "_travel", "_wake_at",
+        "_again", "_ask", "_busy", "_concurrency", "_draw", "_events", "_flying", "_fresh", "_grantable",
+        "_neighbour_got", "_now", "_number", "_policy", "_refused", "_result", "_timeout", "_travel", "_wake_at",
     )  # fmt: skip
 
     def __init__(
         self, server: Server, policy: Policy, records: int, concurrency: int, draws: Random, timeout: float
     ) -> None:
         self._ask, self._travel, self._grantable = server.ask, server.travel, server.grantable
+        self._neighbour_got = server.neighbour_got
         self._policy = policy
         self._again: Again | None = getattr(policy, "again", None)
         self._concurrency, self._timeout = concurrency, timeout
@@ -138,6 +140,7 @@ class _Run:
             self._now, _, happen, what = heappop(events)
             happen(what)
         result.complete = not events and result.granted + result.given_up == result.records
+        result.neighbour_got = self._neighbour_got()
         if not events and not result.complete:
             raise StuckError(f"nothing is under way at {self._now:.3f} s, and {self._fresh} records wait")
         return result

@@ -110,6 +110,16 @@ def test_a_neighbour_takes_about_what_it_is_said_to(make: Callable[..., Budget])
     assert budget.took == pytest.approx(25.0 * seconds, rel=0.05)  # type: ignore[attr-defined]
 
 
+def test_a_neighbour_gets_what_is_left_to_it() -> None:
+    """Beside nobody a neighbour gets nearly all that it wants; beside a client that takes all, hardly any."""
+    alone, beside = (in_bursts(Bucket(Trickle(50.0), 20, SINCE), 25.0, SINCE, Random(11)) for _ in range(2))
+    alone.remaining(SINCE + 200.0)
+    greedy(beside, 200.0)
+    assert alone.wanted == beside.wanted
+    assert alone.took > 0.9 * alone.wanted
+    assert beside.took < 0.1 * beside.wanted
+
+
 def test_a_neighbour_that_is_away_takes_nothing() -> None:
     """A neighbour that comes and goes takes only while it is there."""
     bucket = Bucket(Trickle(50.0), 20, SINCE)

@@ -57,6 +57,7 @@ def test_a_cell_tells_the_worst_where_there_is_a_goal_and_the_mean_elsewhere() -
     assert command.cell([GOOD, other], Goal(0.98, 0.02)) == "0.792 · 20.00% · 10.0% lost"
     assert command.cell([GOOD, other], None) == "0.891 · 10.00% · 10.0% lost"
     assert command.cell([GOOD], None) == "0.990 · 0.00%"
+    assert command.cell([replace(GOOD, neighbour_got=0.25)], None) == "0.990 · 0.00% · neighbour got 25%"
 
 
 def test_a_server_that_grants_nothing_is_told_by_its_refusals() -> None:
