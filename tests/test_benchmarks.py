@@ -19,6 +19,7 @@ SIZES = {
     "rerun": ["--records", "300"],
     "torture": ["--records", "60", "--kills", "1"],
     "side_by_side": ["--records", "20"],
+    "pacing": ["--seconds", "5", "--tenants", "10"],
 }
 
 

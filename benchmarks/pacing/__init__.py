@@ -1,0 +1,1 @@
+"""The pacing policy against models of servers, in virtual time, beside what others do: hours of traffic in seconds."""
