@@ -79,7 +79,7 @@ async def _bar(live: Live, to: Console) -> None:
 
 def plain_line(live: Live) -> str:
     """Return a run's progress and what it waits for, as one line of a bounded length."""
-    return _cut(" · ".join([line(live), *live.waits(PLAIN_WAITS)]), PLAIN_MOST)
+    return _cut(_clean(" · ".join([line(live), *live.waits(PLAIN_WAITS)])), PLAIN_MOST)
 
 
 def line(live: Live) -> str:
@@ -106,18 +106,30 @@ def picture(live: Live, width: int) -> Group:
         _row(f"  {one.file}:{one.line}: {one.state.replace('_', ' ')}: {one.message or one.http_status}", width, "red")
         for one in live.failures
     ]
-    if width < WIDE:
-        return Group(bar, _row(line(live), width), *waits, *failed)
+    return Group(_head(bar, line(live), width), *waits, *failed)
+
+
+def _head(bar: ProgressBar, text: str, width: int) -> Table:
+    """Return the bar with the figures beside it, or below it where there is little room."""
     table = Table.grid(padding=(0, 1))
-    table.add_row(bar, _row(line(live), width - BAR_WIDTH - 1))
-    return Group(table, *waits, *failed)
+    if width < WIDE:
+        table.add_row(bar)
+        table.add_row(_row(text, width))
+    else:
+        table.add_row(bar, _row(text, width - BAR_WIDTH - 1))
+    return table
 
 
 def _row(text: str, width: int, style: str = "") -> Text:
-    return Text(_cut(text, width), style=style, no_wrap=True, overflow="ellipsis")
+    row = Text(_clean(text), style=style, no_wrap=True)
+    row.truncate(max(1, width), overflow="ellipsis")  # by columns: some signs take two
+    return row
+
+
+def _clean(text: str) -> str:
+    """Return what others said on one line, without signs that steer a terminal."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _cut(text: str, most: int) -> str:
-    """Return a text on one line, without control characters and no longer than it may be."""
-    clean = "".join(one if one.isprintable() else " " for one in text)
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -19,6 +19,9 @@ SOONEST_S: Final = 1.0
 SMOOTH_S: Final = 3.0
 """Seconds in which an estimate that has changed goes most of the way to the new one."""
 
+WARM: Final = 0.25
+"""The share of an estimate's age that it is smoothed over while it is young."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -28,15 +31,15 @@ class Pace:
     _seconds: float = 0.0
 
     def note(self, done: int, seconds: float) -> None:
-        """Note that `done` more records were settled in the last `seconds`."""
+        """Note that `done` more records were settled in the last `seconds`; negative where some came back."""
         fades = math.exp(-seconds / MEMORY_S)
-        self._done = self._done * fades + max(0, done)
+        self._done = self._done * fades + done
         self._seconds = self._seconds * fades + seconds
 
     @property
     def rate(self) -> float | None:
         """Return the records a second, or None where it was not watched for long enough."""
-        return self._done / self._seconds if self._seconds >= SOONEST_S else None
+        return max(0.0, self._done / self._seconds) if self._seconds >= SOONEST_S else None
 
 
 def sustained(allowed: float | None, achieved: float | None, *, paced: bool) -> float | None:
@@ -70,19 +73,24 @@ def run_left(lanes: Sequence[float], unseated: int = 0, rate: float | None = Non
 
 @dataclass(slots=True)
 class Ending:
-    """When a run may be over, told without jumps: one reply that was slow is no news."""
+    """When a run may be over, told without jumps: one reply that was slow is no news.
+
+    The first estimates, made from little, are left behind the faster.
+    """
 
     _at: float | None = None
     _told_at: float = 0.0
+    _began_at: float = 0.0
 
     def tell(self, left_s: float | None, now: float) -> float | None:
         """Return the instant, from what is left by the newest estimate; None where there is none."""
         if left_s is None:
             self._at = None
         elif self._at is None:
-            self._at = now + left_s
+            self._at, self._began_at = now + left_s, now
         else:
-            share = 1.0 - math.exp(-(now - self._told_at) / SMOOTH_S)
+            smooth_s = min(SMOOTH_S, max(WARM * (now - self._began_at), 1e-9))
+            share = 1.0 - math.exp(-(now - self._told_at) / smooth_s)
             self._at += share * (now + left_s - self._at)
         self._told_at = now
         return self._at

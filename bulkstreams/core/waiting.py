@@ -116,9 +116,10 @@ class Progress(NamedTuple):
         rest = Counter(self.counts) - Counter(one.kind for _, one in shown)
         parts = ", ".join(f"{count:,} {_MANY[kind]}" for kind, count in sorted(rest.items(), key=_rank))
         if parts:
-            texts.append(f"… and {rest.total():,} more lanes: {parts}" if shown else parts)
+            lanes = "lane" if rest.total() == 1 else "lanes"
+            texts.append(f"… and {rest.total():,} more {lanes}: {parts}" if shown else parts)
         if self.unseated:
-            texts.append(f"{self.unseated:,} tenants wait for their turn")
+            texts.append(f"{self.unseated:,} tenant{' waits' if self.unseated == 1 else 's wait'} for their turn")
         return texts
 
 

@@ -46,6 +46,7 @@ class _Watched:
         self.rate: float | None = None
         self.wait: Wait | None = None
         self._seen_at = self._moved_at = now
+        self._out_until = 0.0
         self._records, self._sent = lane.left(), lane.sent
 
     def look(self, now: float, may_take: int | None) -> None:
@@ -54,7 +55,7 @@ class _Watched:
         if (records, lane.sent) != (self._records, self._sent):
             self._moved_at = now
         wait = self.wait = wait_of(lane, now, now - self._moved_at)
-        if not _sits_out(wait, now):
+        if not self._sits_out(wait, now):
             self.pace.note(self._records - records, now - self._seen_at)
         self._seen_at, self._records, self._sent = now, records, lane.sent
         paced = wait is not None and wait.kind is WaitKind.PACED
@@ -62,12 +63,11 @@ class _Watched:
         pause = 0.0 if wait is None else wait.seconds(now) or 0.0
         self.left = 0.0 if lane.stopped is not None else lane_left(lane.left(may_take), self.rate, pause)
 
-
-def _sits_out(wait: Wait | None, now: float) -> bool:
-    """Return whether a wait is none of a lane's pace."""
-    if wait is None:
-        return False
-    return wait.kind in _IDLE or (wait.kind in PAUSES and (wait.seconds(now) or 0.0) > LONG_S)
+    def _sits_out(self, wait: Wait | None, now: float) -> bool:
+        """Return whether a wait is none of the lane's pace; a pause that was long as it began is none to its end."""
+        if wait is not None and wait.kind in PAUSES and wait.until is not None and wait.until - now > LONG_S:
+            self._out_until = wait.until
+        return now <= self._out_until or (wait is not None and wait.kind in _IDLE)
 
 
 class Outlook:

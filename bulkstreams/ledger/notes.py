@@ -67,8 +67,8 @@ def decode(text: str) -> Note:
             at_least=bool(found["at_least"]),
         )
         return Note(int(found["run"]), float(found["noted_at"]), progress)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(text) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError("no run has written this") from error
 
 
 def _instant(value: float | None) -> float | None:
