@@ -29,6 +29,9 @@ PLAIN_MOST: Final = 400
 """Characters of a plain line at the most."""
 
 BAR_WIDTH: Final = 30
+_ECHO: Final = 3
+"""Columns that stay free: a terminal shows `^C` where the picture ends, and must not go to another line for it."""
+
 WIDE: Final = 100
 """Columns of a terminal from which on the bar stands beside the figures."""
 
@@ -73,7 +76,7 @@ async def _plain(live: Live, to: Console) -> None:
 async def _bar(live: Live, to: Console) -> None:
     with RichLive(console=to, auto_refresh=False, transient=True) as view:
         while True:
-            view.update(picture(live, to.width), refresh=True)
+            view.update(picture(live, max(1, to.width - _ECHO)), refresh=True)
             await anyio.sleep(BAR_EVERY_S)
 
 

@@ -53,9 +53,13 @@ def _survey(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
 
 
 def _ledger(lane: Lane, _now: float, silent_s: float) -> Wait | None:
-    if not lane.is_claiming or lane.under_way or silent_s < SILENT_S:
+    if not lane.idle or silent_s < SILENT_S:
         return None
-    return Wait(WaitKind.LEDGER, "waiting for the ledger, or for whoever is told of outcomes")
+    if lane.is_claiming:
+        return Wait(WaitKind.LEDGER, "waiting for the ledger's disk")
+    if lane.tools.recorder.behind:
+        return Wait(WaitKind.LEDGER, "waiting for the ledger's disk, or for whoever is told of outcomes")
+    return None
 
 
 def _doubts(lane: Lane, now: float, _silent_s: float) -> Wait | None:

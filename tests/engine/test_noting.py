@@ -7,7 +7,6 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import anyio
-import anyio.lowlevel
 
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
@@ -34,7 +33,6 @@ def noted(rig: Rig, meddle: Callable[[Lane], None] = lambda _: None) -> Notebook
 
     async def beside(lane: Lane) -> None:
         outlook = Outlook(rig.clock.monotonic)
-        await anyio.lowlevel.checkpoint()
         outlook.seat(lane)
         async with anyio.create_task_group() as group:
             group.start_soon(keep_noting, outlook, book, rig.clock)

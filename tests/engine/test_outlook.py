@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.outlook import MOST, Outlook
-from bulkstreams.model import TenantName
-from tests.engine.fakes import LOST, NOT_SENT, TENANT, Rig, ScriptedClient, in_told_time, webhooks
+from bulkstreams.model import Settlement, TenantName
+from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeCredential, Rig, ScriptedClient, in_told_time, webhooks
 
 
 class Watch:
@@ -34,7 +33,6 @@ class Watch:
         outlook = Outlook(clock, self._may_take)
         counts = self.rig.ledger.counts()
         outlook.expect({TENANT: (counts.get("pending", 0), counts.get("in_doubt", 0))})
-        await anyio.lowlevel.checkpoint()
         outlook.seat(lane)
         while not lane.finished:
             self.seen.append((clock(), outlook.look()))
@@ -187,6 +185,34 @@ def test_a_ledger_that_does_not_answer_is_told() -> None:
     assert WaitKind.LEDGER in watch.kinds()
 
 
+def test_whoever_is_told_of_outcomes_and_does_not_take_them_is_told() -> None:
+    """A lane that has sent all it may waits for a reader that is slower than the tenant."""
+
+    class Slow(Rig):
+        async def _tell(self, batch: Sequence[Settlement]) -> None:
+            await anyio.sleep(10.0)
+            await super()._tell(batch)
+
+    watch = watched(Slow(webhooks(8)))
+    assert "waiting for the ledger's disk, or for whoever is told of outcomes" in watch.words()
+
+
+def test_a_token_that_is_long_in_coming_is_told() -> None:
+    """Nothing is sent without one, so that is what is waited for."""
+
+    class Slow(FakeCredential):
+        def current(self) -> str | None:
+            return f"t{self.number}" if self.number > 1 else None
+
+        async def token(self) -> str:
+            await anyio.sleep(5.0)
+            self.number = 2
+            return "t2"
+
+    watch = watched(Rig(webhooks(3), credential=Slow()), survey=True)
+    assert "waiting for a token" in watch.words()
+
+
 def test_a_lane_that_stops_says_so() -> None:
     """While what is under way ends in order, the reason is told; its records count for nothing any more."""
     client = ScriptedClient()
@@ -231,6 +257,23 @@ def test_tenants_without_a_lane_are_counted_and_take_their_time() -> None:
         lanes[0].finished = True
         hand[0] = 20.0
         assert outlook.look().lanes == 1
+
+    in_told_time(scene)
+
+
+def test_a_lane_that_has_not_begun_yet_tells_nothing_wrong() -> None:
+    """A lane is seated before it knows its records: that they come is no step back."""
+
+    async def scene() -> None:
+        outlook, (lane,), hand = in_scene({"a": 0}, 1, rate=1000.0)
+        outlook.look()
+        lane._unclaimed = 200
+        for second in range(1, 11):
+            hand[0] = float(second)
+            outlook.look()
+            lane._unclaimed -= 10
+        hand[0] = 11.0
+        assert outlook.look().left_s(11.0) == pytest.approx(10.0, rel=0.2)
 
     in_told_time(scene)
 
