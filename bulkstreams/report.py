@@ -101,6 +101,7 @@ def _progress(note: Note | None, now: float) -> dict[str, Any] | None:
         "noted_at": note.noted_at,
         "left_s": progress.left_s(now),
         "at_least": progress.at_least,
+        "deadline_at": progress.stops_at,
         "allowed_per_s": progress.allowed,
         "lanes": progress.lanes,
         "unseated": progress.unseated,
@@ -140,8 +141,7 @@ def _progress_lines(note: Note | None, now: float) -> list[str]:
     if note is None:
         return []
     progress = note.progress.at(now)
-    left = [progress.left(now)] if progress.ends_at is not None else []
-    return [f"  {text}" for text in [*left, *progress.lines(now, MOST_WAITS)]]
+    return [f"  {text}" for text in [progress.left(now), *progress.lines(now, MOST_WAITS)] if text]
 
 
 def _failure(one: Failure) -> str:

@@ -72,7 +72,8 @@ class Progress(NamedTuple):
     """How a run stands: the worst waits, how many lanes wait for what, and when it may be over.
 
     `lanes` are at work, `unseated` still wait for their turn. `allowed` is what may be sent a second by all lanes
-    together, as far as that is known. `at_least`: of some lanes nobody can say how long they take.
+    together, as far as that is known. `at_least`: of some lanes nobody can say how long they take. `stops_at` is the
+    run's deadline.
     """
 
     lanes: int
@@ -82,15 +83,19 @@ class Progress(NamedTuple):
     allowed: float | None = None
     ends_at: float | None = None
     at_least: bool = False
+    stops_at: float | None = None
 
     def left_s(self, now: float) -> float | None:
         """Return the seconds until the run may be over, or None where nobody knows."""
         return None if self.ends_at is None else max(0.0, self.ends_at - now)
 
     def left(self, now: float) -> str:
-        """Say how long the run may still take; empty where nobody knows."""
+        """Say how long the run may still take, and where its deadline comes first; empty where nobody knows."""
         seconds = self.left_s(now)
-        return "" if seconds is None else f"{'at least ' if self.at_least else ''}{duration(seconds)} left"
+        parts = [] if seconds is None else [f"{'at least ' if self.at_least else ''}{duration(seconds)} left"]
+        if self.stops_at is not None and (self.ends_at is None or self.stops_at < self.ends_at):
+            parts.append(f"the deadline comes in {duration(max(0.0, self.stops_at - now))}")
+        return ", ".join(parts)
 
     def moved(self, by: float) -> Progress:
         """Return the same by another clock, which is `by` seconds ahead of this one."""
@@ -99,6 +104,7 @@ class Progress(NamedTuple):
                 (name, one if one.until is None else one._replace(until=one.until + by)) for name, one in self.waits
             ),
             ends_at=None if self.ends_at is None else self.ends_at + by,
+            stops_at=None if self.stops_at is None else self.stops_at + by,
         )
 
     def at(self, now: float) -> Progress:

@@ -131,7 +131,9 @@ class Engine:
         self._recorder = Recorder(ledger, self._recorded)
         self._files: Mapping[int, Input] = {}
         self._left = job.limits.limit
-        self.outlook = Outlook(self._clock.monotonic, lambda: self._left)
+        deadline_s = job.limits.deadline_s
+        stops_at = None if deadline_s is None else self._began + deadline_s
+        self.outlook = Outlook(self._clock.monotonic, lambda: self._left, stops_at)
         self._settled = 0
         self._failed = 0
         self._cut = anyio.CancelScope()

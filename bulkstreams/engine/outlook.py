@@ -76,11 +76,17 @@ class _Watched:
 class Outlook:
     """Watches the lanes of one run. `clock` gives monotonic seconds, `may_take` how many records may still be claimed.
 
-    `Progress` comes out by that clock.
+    `Progress` comes out by that clock; `stops_at` is the run's deadline by it.
     """
 
-    def __init__(self, clock: Callable[[], float], may_take: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        may_take: Callable[[], int | None] = lambda: None,
+        stops_at: float | None = None,
+    ) -> None:
         self._clock = clock
+        self._stops_at = stops_at
         self._may_take = may_take
         self._watched: dict[TenantName, _Watched] = {}
         self._unseated: dict[TenantName, int] = {}
@@ -136,6 +142,7 @@ class Outlook:
             allowed=_sum(one.lane.limiter.rate for one in watched),
             ends_at=self._ending.tell(left, now),
             at_least=unsure or (bool(self._waiting) and mean is None),
+            stops_at=self._stops_at,
         )
 
     def _left_waiting(self, may_take: int | None) -> int:

@@ -37,6 +37,7 @@ def encode(note: Note) -> str:
             "noted_at": note.noted_at,
             "ends_at": progress.ends_at,
             "at_least": progress.at_least,
+            "stops_at": progress.stops_at,
             "allowed": progress.allowed,
             "lanes": progress.lanes,
             "unseated": progress.unseated,
@@ -65,6 +66,7 @@ def decode(text: str) -> Note:
             allowed=_instant(found["allowed"]),
             ends_at=_instant(found["ends_at"]),
             at_least=bool(found["at_least"]),
+            stops_at=_instant(found["stops_at"]),
         )
         return Note(int(found["run"]), float(found["noted_at"]), progress)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

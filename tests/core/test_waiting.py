@@ -75,8 +75,9 @@ def test_what_is_over_is_not_told() -> None:
 
 def test_another_clock_shows_the_same() -> None:
     """Instants move with the clock; what is left stays, and what has no instant gets none."""
-    here = progress(("a", Wait(WaitKind.THROTTLED, "429", 10.0)), ("b", paced()), ends_at=60.0)
+    here = progress(("a", Wait(WaitKind.THROTTLED, "429", 10.0)), ("b", paced()), ends_at=60.0, stops_at=50.0)
     there = here.moved(1000.0)
+    assert there.left(1004.0) == here.left(4.0) == "56 s left, the deadline comes in 46 s"
     assert there.lines(1004.0, 2) == here.lines(4.0, 2)
     assert there.left_s(1004.0) == here.left_s(4.0) == 56.0
     assert there.waits[1][1].until is None
@@ -90,6 +91,13 @@ def test_the_time_left_is_told_only_where_it_is_known() -> None:
     assert progress(ends_at=125.0).left(5.0) == "2 min 0 s left"
     assert progress(ends_at=125.0, at_least=True).left(5.0) == "at least 2 min 0 s left"
     assert progress(ends_at=125.0).left_s(130.0) == 0.0
+
+
+def test_a_deadline_that_comes_first_is_told() -> None:
+    """Where the run is over before, nobody need think of it."""
+    assert progress(ends_at=125.0, stops_at=65.0).left(5.0) == "2 min 0 s left, the deadline comes in 1 min 0 s"
+    assert progress(ends_at=125.0, stops_at=126.0).left(5.0) == "2 min 0 s left"
+    assert progress(stops_at=65.0).left(70.0) == "the deadline comes in 0.00 s"
 
 
 def test_what_is_worst_comes_first() -> None:

@@ -29,10 +29,11 @@ STANDING = Progress(
     allowed=12.5,
     ends_at=1_800_000_100.0,
     at_least=True,
+    stops_at=1_800_000_090.0,
 )
 """How a run may stand."""
 
-UNKNOWN = STANDING._replace(waits=(), counts=Counter(), allowed=None, ends_at=None, at_least=False)
+UNKNOWN = STANDING._replace(waits=(), counts=Counter(), allowed=None, ends_at=None, at_least=False, stops_at=None)
 
 
 @pytest.fixture
