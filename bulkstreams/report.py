@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
-from bulkstreams.ledger import Failure, LedgerReader
+from bulkstreams.ledger import Failure, LedgerReader, Note
 from bulkstreams.model import State
 
 _EFFORT: Final = (
@@ -17,6 +18,8 @@ _EFFORT: Final = (
     ("lookups", "look-ups"),
 )
 
+MOST_WAITS: Final = 10
+"""Waits of lanes that `status` tells one by one; the rest is counted."""
 
 _UNKNOWN: Final = "the run ended before an answer was noted"
 
@@ -55,8 +58,11 @@ def next_step(figures: Mapping[str, Any], hints: Sequence[str], command: str) ->
     return ""
 
 
-def status(reader: LedgerReader) -> dict[str, Any]:
-    """Return how the newest reading's records stand: by state, by tenant, and the failures by cause."""
+def status(reader: LedgerReader, now: float) -> dict[str, Any]:
+    """Return how the newest reading's records stand: by state, by tenant, and the failures by cause.
+
+    Where a run goes on, also what it waits for `now` (epoch seconds), and the time left.
+    """
     totals, run = reader.totals(), reader.last_run()
     return {
         "ledger": str(reader.path),
@@ -83,10 +89,31 @@ def status(reader: LedgerReader) -> dict[str, Any]:
             "exit_code": run.exit_code,
             "stopped": dict(run.stopped),
         },
+        "progress": _progress(reader.note(), now),
     }
 
 
-def status_lines(reader: LedgerReader) -> list[str]:
+def _progress(note: Note | None, now: float) -> dict[str, Any] | None:
+    if note is None:
+        return None
+    progress = note.progress.at(now)
+    return {
+        "noted_at": note.noted_at,
+        "left_s": progress.left_s(now),
+        "at_least": progress.at_least,
+        "deadline_at": progress.stops_at,
+        "allowed_per_s": progress.allowed,
+        "lanes": progress.lanes,
+        "unseated": progress.unseated,
+        "waiting": dict(progress.counts),
+        "waits": [
+            {"tenant": name, "kind": one.kind, "reason": one.reason, "until": one.until, "left_s": one.seconds(now)}
+            for name, one in progress.waits
+        ],
+    }
+
+
+def status_lines(reader: LedgerReader, now: float) -> list[str]:
     """Tell a person what `status` holds."""
     totals, run, live = reader.totals(), reader.last_run(), reader.held()
     lines = [f"{reader.path}: {totals.total:,} records"]
@@ -103,10 +130,18 @@ def status_lines(reader: LedgerReader) -> list[str]:
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
         lines += [f"  stopped {tenant}: {reason}" for tenant, reason in run.stopped.items()]
+        lines += _progress_lines(reader.note(), now)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
     if not live and any(totals.records.get(state) for state in open_):
         lines.append("To resume, run the same command again.")
     return lines
+
+
+def _progress_lines(note: Note | None, now: float) -> list[str]:
+    if note is None:
+        return []
+    progress = note.progress.at(now)
+    return [f"  {text}" for text in [progress.left(now), *progress.lines(now, MOST_WAITS)] if text]
 
 
 def _failure(one: Failure) -> str:
@@ -116,12 +151,3 @@ def _failure(one: Failure) -> str:
     text = f"{cause}: {one.message}" if cause and one.message else cause or one.message or _UNKNOWN
     example = f"{one.file}:{one.line}" if one.key is None else f"{one.file}:{one.line}, {one.key}"
     return f"  {one.records:,} {one.state.replace('_', ' ')}: {text} (e.g. {example})"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as people say it: `0.42 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -203,9 +204,9 @@ def status(ledger: LedgerPath, as_json: AsJson = False) -> None:
     """Count a ledger's records by state and tenant, and group the failures by cause."""
     with LedgerReader(ledger) as reader:
         if as_json:
-            print_json(report.status(reader))
+            print_json(report.status(reader, time.time()))
         else:
-            print_text("\n".join(report.status_lines(reader)))
+            print_text("\n".join(report.status_lines(reader, time.time())))
 
 
 @app.command()

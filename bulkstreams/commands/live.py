@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bulkstreams.core.lifecycle import FAILED
+from bulkstreams.core.waiting import Progress
 from bulkstreams.engine import Engine
 from bulkstreams.ledger import LedgerReader, Result
 from bulkstreams.model import Problem, Settlement, State
@@ -119,34 +120,24 @@ class Live:
         # What comes once a second is no slower for the second that it has not come.
         return (last - done) / max(last_at - at, now - at - LULL_S, 1e-3)
 
-    def left_s(self) -> float | None:
-        """Return the seconds that the rest will take at the present rate, or None where that cannot be told."""
-        rate = self.rate()
-        return None if self.engine is None or rate <= 0 else max(0, self.engine.todo - self.done) / rate
+    def progress(self) -> Progress | None:
+        """Return what the lanes wait for and when the run may be over; None while it reads."""
+        return None if self.engine is None or not self.engine.outlook.begun else self.engine.outlook.look()
 
-    def waits(self) -> list[str]:
-        """Say what each lane that does not flow waits for."""
-        if self.engine is None:
+    def left(self) -> str:
+        """Say how long the run may still take; empty where nobody knows."""
+        progress = self.progress()
+        return "" if progress is None or self.engine is None else progress.left(self.engine.outlook.now)
+
+    def waits(self, most: int) -> list[str]:
+        """Say what lanes wait for: `most` of them one by one, those that it hurts most, and the others counted."""
+        progress = self.progress()
+        if progress is None or self.engine is None:
             return []
-        now = time.monotonic()
-        texts = []
-        for name, lane in self.engine.lanes.items():
-            if lane.stopped is not None and not lane.finished:
-                texts.append(f"{name}: stopping: {lane.stopped}")
-            elif lane.limiter.resume_at > now:
-                texts.append(f"{name}: paused for {lane.limiter.resume_at - now:.1f} s more ({lane.limiter.reason})")
-            elif lane.surveying:
-                texts.append(f"{name}: looking up what is there already")
-            elif lane.reconciler.busy and not lane.in_flight:
-                texts.append(f"{name}: looking up {lane.reconciler.count} records in doubt")
-        return texts
+        now = self.engine.outlook.now
+        return progress.at(now).lines(now, most)
 
     def allowed(self) -> str:
-        """Return the rate that is allowed, as people say it."""
-        if self.engine is None:
-            return ""
-        rates = {lane.limiter.rate for lane in self.engine.lanes.values()}
-        if len(rates) != 1:
-            return "own limit a tenant" if rates else ""
-        rate = rates.pop()
-        return "following the server's headers" if rate is None else f"{rate:g}/s allowed"
+        """Return the rate that is allowed, as people say it; empty where nobody knows."""
+        progress = self.progress()
+        return "" if progress is None or progress.allowed is None else f"{progress.allowed:.3g}/s allowed"

@@ -20,6 +20,8 @@ from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.references import Reference
 from bulkstreams.engine.lane import Lane
+from bulkstreams.engine.noting import keep_noting
+from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
 from bulkstreams.engine.tools import Clock, Credential, LaneSettings, Tools
@@ -129,6 +131,9 @@ class Engine:
         self._recorder = Recorder(ledger, self._recorded)
         self._files: Mapping[int, Input] = {}
         self._left = job.limits.limit
+        deadline_s = job.limits.deadline_s
+        stops_at = None if deadline_s is None else self._began + deadline_s
+        self.outlook = Outlook(self._clock.monotonic, lambda: self._left, stops_at)
         self._settled = 0
         self._failed = 0
         self._cut = anyio.CancelScope()
@@ -167,6 +172,7 @@ class Engine:
         for tenant in todo:
             await self._recall(tenant)
         self.todo = sum(pending + in_doubt for pending, in_doubt in todo.values())
+        self.outlook.expect(todo)
         try:
             await self._provision(todo)
         except BaseExceptionGroup as group:
@@ -198,11 +204,13 @@ class Engine:
         async with anyio.create_task_group() as group:
             if self.job.limits.deadline_s is not None:
                 group.start_soon(self._watch_deadline, self.job.limits.deadline_s)
+            group.start_soon(keep_noting, self.outlook, self._ledger, self._clock)
             async with anyio.create_task_group() as lanes:
                 for tenant, (pending, in_doubt) in todo.items():
                     survey = self.job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
                     lane = await self._open_lane(tenant, sessions)
                     self.lanes[tenant] = lane
+                    self.outlook.seat(lane)
                     if self.stopped is not None:
                         lane.stop(self.stopped)
                     lanes.start_soon(partial(lane.run, pending=pending, in_doubt=in_doubt, survey=survey))
@@ -219,7 +227,9 @@ class Engine:
             Client(session, plan.base_url, job.timeout_s),
             job.connector.credential(tenant, for_tokens),
             Limiter(plan.ceiling, pacer, self._clock.monotonic),
-            LaneSettings(concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s),
+            LaneSettings(
+                concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s, ceiling=plan.ceiling.rate
+            ),
             Tools(
                 ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
                 compares=any(not one.trusted for one in self._files.values()),

@@ -73,6 +73,7 @@ class Lane:
         self._waiter_runs = False
         self._workers = 0
         self._unclaimed = 0
+        self._claiming = 0
         self._sized_at, self._sized_sent = tools.clock.monotonic(), 0
         self._unreachable = 0
         self._returned = False
@@ -149,6 +150,33 @@ class Lane:
         self._ready.clear()
         self._waiting.clear()
 
+    # -- what it tells of itself (see `waiting` and `outlook`) ---------------------------------------------------------
+
+    def left(self, may_take: int | None = None) -> int:
+        """Return how many records are not settled; of those not claimed yet, no more than the run `may_take`."""
+        unclaimed = self._unclaimed if may_take is None else min(self._unclaimed, may_take)
+        return unclaimed + self._claiming + self._held + self.reconciler.count
+
+    @property
+    def is_fetching(self) -> bool:
+        """Return whether a token is being fetched."""
+        return bool(self._fetching)
+
+    @property
+    def is_claiming(self) -> bool:
+        """Return whether claims are on their way from the ledger."""
+        return self._claiming > 0
+
+    @property
+    def at_gate(self) -> int:
+        """Return how many records a worker has in hand that the limiter does not let go yet."""
+        return self._workers - len(self.under_way)
+
+    @property
+    def retry_at(self) -> float | None:
+        """Return the monotonic instant of the next retry; None where there is none."""
+        return self._waiting[0][0] if self._waiting else None
+
     # -- claims -------------------------------------------------------------------------------------------------------
 
     @property
@@ -213,6 +241,7 @@ class Lane:
         claims: list[Claim] = []
         if count:
             self._unclaimed -= count
+            self._claiming = count
             claims = await self.tools.ledger.claim(
                 self.tenant,
                 count,
@@ -220,6 +249,7 @@ class Lane:
                 server_now=server_now,
                 digests=self.tools.compares,
             )
+            self._claiming = 0
         self.tools.allow(len(claims) - count)
         return claims
 

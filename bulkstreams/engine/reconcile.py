@@ -54,6 +54,11 @@ class Reconciler:
         return len(self._settles_at) + self._earlier
 
     @property
+    def settles_at(self) -> float:
+        """Return the monotonic instant from which on absence says something of the first of them."""
+        return min(self._instants(), default=0.0)
+
+    @property
     def has_room(self) -> bool:
         """Return whether more records may come into doubt."""
         return self.count < MOST_DOUBTS
@@ -100,8 +105,7 @@ class Reconciler:
     async def _wait_until_due(self) -> bool:
         """Wait until a look-up can clear a doubt and is worth its price; return whether the lane goes on."""
         lane = self._lane
-        instants = [*self._settles_at.values(), *([self._earlier_settle_at] if self._earlier else [])]
-        wait = min(instants) - lane.tools.clock.monotonic()
+        wait = min(self._instants()) - lane.tools.clock.monotonic()
         if wait > 0 and not await lane.sleep(wait):
             return False
         while lane.stopped is None and not self._due():
@@ -109,6 +113,9 @@ class Reconciler:
             with anyio.move_on_after(_RECHECK_S):
                 await self._idle.wait()
         return lane.stopped is None
+
+    def _instants(self) -> list[float]:
+        return [*self._settles_at.values(), *([self._earlier_settle_at] if self._earlier else [])]
 
     def _due(self) -> bool:
         return look_up_now(

@@ -44,6 +44,11 @@ class Recorder:
         """Return how many settlements wait to be written and told."""
         return len(self._waiting)
 
+    @property
+    def behind(self) -> int:
+        """Return how many settlements are not durable and told yet, those included that are being written."""
+        return self._taken + len(self._waiting) - self._written
+
     def put(self, settlement: Settlement) -> None:
         """Take a settlement to be written with the next commit."""
         if not self._waiting:

@@ -36,11 +36,15 @@ class Credential(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneSettings:
-    """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something."""
+    """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something.
+
+    `ceiling` is its own rate, for telling people of it; None: there is none.
+    """
 
     concurrency: int
     retries: int
     settle_s: float = 2.0
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

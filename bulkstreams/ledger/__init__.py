@@ -4,6 +4,7 @@ It holds no secret and no copy of the input. One process writes it, in one threa
 """
 
 from bulkstreams.ledger.ledger import Ledger
+from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.reader import RESULT_COLUMNS, Failure, LedgerReader, Result, Run, Totals
 from bulkstreams.ledger.statements import BATCH, Duplicate, Row
 
@@ -14,6 +15,7 @@ __all__ = [
     "Failure",
     "Ledger",
     "LedgerReader",
+    "Note",
     "Result",
     "Row",
     "Run",

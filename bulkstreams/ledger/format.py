@@ -57,7 +57,7 @@ CREATE TABLE tenant (
     address TEXT NOT NULL,                -- where it was when the ledger first met it; it must stay there
     surveyed INTEGER                      -- the last record that was looked for there before it was sent
 );
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;  -- `ledger`'s and `notes`'
 CREATE TABLE input (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE reading (                    -- one pass over the inputs of a run
     id           INTEGER PRIMARY KEY,

@@ -21,9 +21,10 @@ from filelock import FileLock, Timeout
 
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
+from bulkstreams.core.waiting import Progress
 from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger import statements
+from bulkstreams.ledger import notes, statements
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
@@ -119,6 +120,7 @@ class Ledger:
         """
 
         def operation(db: sqlite3.Connection) -> int:
+            db.execute(notes.REMOVE, (notes.NAME,))
             if not self._closed_in_order:
                 db.execute("UPDATE tenant SET surveyed = NULL")
             row = db.execute("SELECT exit_code FROM run ORDER BY id DESC LIMIT 1").fetchone()
@@ -141,17 +143,23 @@ class Ledger:
         self.run_id = await self._writer.do(operation)
         self.run_name = name
 
+    async def note(self, progress: Progress, now: float) -> None:
+        """Note how this run stands, for whoever asks while it goes on; its instants are epoch seconds."""
+        text = notes.encode(notes.Note(self.run_id, now, progress))
+        await self._writer.do(lambda db: db.execute(notes.WRITE, (notes.NAME, text)).rowcount)
+
     async def end_run(self, now: float, exit_code: int, stopped: Mapping[str, str]) -> None:
         """Note that the run ended in order: whatever was claimed has been settled or released."""
         text = orjson.dumps(dict(stopped)).decode() if stopped else None
-        await self._writer.do(
-            lambda db: (
-                db.execute(
-                    "UPDATE run SET ended_at = ?, exit_code = ?, stopped = ? WHERE id = ?",
-                    (now, exit_code, text, self.run_id),
-                ).rowcount
+
+        def operation(db: sqlite3.Connection) -> None:
+            db.execute(notes.REMOVE, (notes.NAME,))
+            db.execute(
+                "UPDATE run SET ended_at = ?, exit_code = ?, stopped = ? WHERE id = ?",
+                (now, exit_code, text, self.run_id),
             )
-        )
+
+        await self._writer.do(operation)
 
     async def same_source(self, source: str) -> bool:
         """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.

@@ -6,6 +6,8 @@ than a page of rows.
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,9 @@ from filelock import FileLock, Timeout
 
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
 
@@ -153,6 +157,17 @@ class LedgerReader:
         except orjson.JSONDecodeError:
             raise ledger_format.refusal(self.path, "is damaged: its newest run is none that was written") from None
 
+    def note(self) -> Note | None:
+        """Return how the run that goes on stands, as it noted last; None where none does, or it noted nothing yet."""
+        rows, run = self._ask("SELECT value FROM meta WHERE name = ?", (notes.NAME,)), self.last_run()
+        if not rows or run is None or run.ended_at is not None or not self.held() or _is_dead(run):
+            return None
+        try:
+            note = notes.decode(rows[0][0])
+        except ValueError:
+            raise ledger_format.refusal(self.path, "is damaged: its run cannot have noted what stands there") from None
+        return note if note.run == run.id else None
+
     def held(self) -> bool:
         """Return whether a live process writes this ledger."""
         lock = Path(f"{self.path.resolve()}.lock")
@@ -250,3 +265,16 @@ class LedgerReader:
     def _whole_reading(self) -> int:
         """Return the newest reading that came to its end: one that was cut off has not met all there is."""
         return int(self._ask("SELECT coalesce(max(id), 0) FROM reading WHERE completed_at IS NOT NULL")[0][0])
+
+
+def _is_dead(run: Run) -> bool:
+    """Return whether a run's process is gone for certain: another may hold the ledger by now and not have begun yet."""
+    if run.host != socket.gethostname():
+        return False
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it is there, and somebody else's
+    return False

@@ -333,7 +333,7 @@ class Rig:
         self.clock = clock or FakeClock()
         self.told: list[Settlement] = []
         self.recorder = Recorder(self.ledger, self._tell)  # type: ignore[arg-type]
-        self._settings = LaneSettings(concurrency=concurrency, retries=retries)
+        self._settings = LaneSettings(concurrency=concurrency, retries=retries, ceiling=ceiling.rate)
         self._ceiling = ceiling
         self.allowance: int | None = None
 

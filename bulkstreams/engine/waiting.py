@@ -1,0 +1,98 @@
+"""What a lane waits for, told from its own state when somebody asks: nothing is noted on the hot path for it.
+
+This module must never wait, send or change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from bulkstreams.core.waiting import Wait, WaitKind
+
+if TYPE_CHECKING:
+    from bulkstreams.engine.lane import Lane
+
+SILENT_S: Final = 2.0
+"""Seconds without an answer after which a lane that has requests under way is said to wait for replies."""
+
+
+def wait_of(lane: Lane, now: float, silent_s: float = 0.0) -> Wait | None:
+    """Return what keeps a lane from sending at once, or None where it flows, or has done its work.
+
+    `silent_s`: for how long nothing of it has moved.
+    """
+    return next((wait for ask in _QUESTIONS if (wait := ask(lane, now, silent_s)) is not None), None)
+
+
+def _stopping(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
+    return None if lane.stopped is None else Wait(WaitKind.STOPPING, lane.stopped)
+
+
+def _paused(lane: Lane, now: float, _silent_s: float) -> Wait | None:
+    limiter = lane.limiter
+    if limiter.resume_at <= now:
+        return None
+    kind = WaitKind.THROTTLED if limiter.reason.startswith("429") else WaitKind.UNREACHABLE
+    return Wait(kind, limiter.reason, limiter.resume_at)
+
+
+def _token(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
+    return Wait(WaitKind.TOKEN, "waiting for a token") if lane.is_fetching else None
+
+
+def _replies(lane: Lane, _now: float, silent_s: float) -> Wait | None:
+    count = len(lane.under_way)
+    if not count or silent_s < SILENT_S:
+        return None
+    return Wait(WaitKind.REPLY, f"waiting for replies to {_counted(count, 'request')}")
+
+
+def _survey(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
+    return Wait(WaitKind.SURVEY, "looking up what is there already") if lane.surveying else None
+
+
+def _ledger(lane: Lane, _now: float, silent_s: float) -> Wait | None:
+    if not lane.idle or silent_s < SILENT_S:
+        return None
+    if lane.is_claiming:
+        return Wait(WaitKind.LEDGER, "waiting for the ledger's disk")
+    if lane.tools.recorder.behind:
+        return Wait(WaitKind.LEDGER, "waiting for the ledger's disk, or for whoever is told of outcomes")
+    return None
+
+
+def _doubts(lane: Lane, now: float, _silent_s: float) -> Wait | None:
+    reconciler = lane.reconciler
+    if not reconciler.busy or not lane.idle:
+        return None
+    records = f"{_counted(reconciler.count, 'record')} in doubt"
+    if reconciler.settles_at > now:
+        return Wait(WaitKind.DOUBT, f"{records} must settle before the look-up", reconciler.settles_at)
+    return Wait(WaitKind.DOUBT, f"looking up {records}")
+
+
+def _retry(lane: Lane, now: float, _silent_s: float) -> Wait | None:
+    if lane.retry_at is None or lane.under_way or lane.at_gate:
+        return None
+    return Wait(WaitKind.RETRY, "waiting to try again what could not be sent", max(now, lane.retry_at))
+
+
+def _paced(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
+    if not lane.at_gate:
+        return None
+    rate, ceiling = lane.limiter.rate, lane.settings.ceiling
+    if rate is None:
+        return Wait(WaitKind.PACED, "paced by the server's budget")
+    by = "its own ceiling" if ceiling is not None and rate >= ceiling else "the server's budget"
+    return Wait(WaitKind.PACED, f"paced at {rate:.3g}/s by {by}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+_QUESTIONS: Final[tuple[Callable[[Lane, float, float], Wait | None], ...]] = (
+    _stopping, _paused, _token, _replies, _doubts, _survey, _ledger, _retry, _paced,
+)  # fmt: skip
+"""In the order of what says most: the first that has an answer tells."""
