@@ -40,10 +40,15 @@ def classify(answer: Reply | Failure, *, usable: bool) -> Verdict:
     status = answer.status
     if status == 201 or 200 <= status < 300:
         return Verdict.CREATED if usable else Verdict.LOST
-    if status in AMBIGUOUS or status >= 500 or status < 200:
+    if broken(status):
         # 501, 505 and their like are in no table; a server that fails may have acted, so doubt is the safe reading.
         return Verdict.LOST
     return _FINAL.get(status, Verdict.REFUSED)
+
+
+def broken(status: int) -> bool:
+    """Return whether an answer of this status says that the server, or one before it, is broken."""
+    return status in AMBIGUOUS or status >= 500 or status < 200
 
 
 _FINAL: Final = {

@@ -23,7 +23,6 @@ class WaitKind(StrEnum):
     REPLY = "reply"
     LEDGER = "ledger"
     DOUBT = "doubt"
-    RETRY = "retry"
     SURVEY = "survey"
     PACED = "paced"
 
@@ -39,7 +38,6 @@ _MANY: Final = {
     WaitKind.REPLY: "waiting for replies",
     WaitKind.LEDGER: "waiting for the ledger",
     WaitKind.DOUBT: "looking up doubts",
-    WaitKind.RETRY: "waiting to try again",
     WaitKind.SURVEY: "looking up what is there",
     WaitKind.PACED: "paced",
 }

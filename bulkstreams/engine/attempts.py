@@ -6,10 +6,12 @@ This module must never classify an answer or choose a delay itself (`core.retry`
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
-from bulkstreams.core.retry import Verdict, backoff, classify, used_up
+from bulkstreams.core.retry import Verdict, broken, classify, used_up
+from bulkstreams.engine.listing import Listing
 from bulkstreams.errors import SecretError
 from bulkstreams.model import Claim, Event, Failure, Reply
 from bulkstreams.schema import created_id, read_error, secrets_in
@@ -39,6 +41,10 @@ class Attempts:
     async def send(self, claim: Claim, body: bytes) -> None:
         """Send a claim once the tenant's limits let it go, and act on what comes back."""
         lane = self._lane
+        if lane.breaker.is_open and self._is_spared(claim):
+            lane.put_back(claim)
+            await self._look()
+            return
         token = lane.credential.current() or await lane.token()
         if token is None:
             lane.put_back(claim)
@@ -46,7 +52,7 @@ class Attempts:
         ticket = lane.limiter.passes(lane.in_flight)
         if ticket is None:
             ticket = await lane.limiter.acquire(lambda: lane.in_flight)
-        if ticket is None or lane.holding:
+        if ticket is None or lane.holding or not lane.breaker.go(claim.id):
             if ticket is not None:
                 lane.limiter.lost(ticket)
             lane.put_back(claim)
@@ -66,11 +72,24 @@ class Attempts:
             lane.under_way.discard(claim.id)
         if type(answer) is Reply and answer.status == 201 and (remote_id := created_id(answer.body)) is not None:
             lane.heard(ticket, answer)
+            if not lane.breaker.calm:
+                lane.breaker.heard()
             self._recorder.put(outcome.created(claim, answer, remote_id, sent_at=sent_at, now=self._wall()))
             return
         if claim.first_sent_at is None and (isinstance(answer, Reply) or answer.sent):
             claim = claim._replace(first_sent_at=sent_at)
         await self._take(claim, ticket, answer, body, token)
+
+    def _is_spared(self, claim: Claim) -> bool:
+        """Return whether a record's last attempt is too good for a probe: its tenant may come back."""
+        return self._lane.breaker.outage.answered and used_up(claim.attempts + 1, self._lane.settings.retries)
+
+    async def _look(self) -> None:
+        """Probe with a look-up instead of a create, until the tenant answers or is given up."""
+        listing = Listing(self._lane, "nothing more was sent")
+        await listing.reach()
+        if listing.unreached is not None:
+            await self._lane.give_up(listing.unreached)
 
     async def _take(self, claim: Claim, ticket: int, answer: Reply | Failure, body: bytes, token: str) -> None:
         """Act on an answer that is not the usual 201."""
@@ -79,6 +98,8 @@ class Attempts:
         verdict = classify(answer, usable=remote_id is not None)
         if isinstance(answer, Reply):
             lane.heard(ticket, answer)
+            if not (lane.breaker.calm or broken(answer.status)):
+                lane.breaker.heard()
         else:
             lane.limiter.lost(ticket)
         match verdict:
@@ -87,9 +108,9 @@ class Attempts:
             case Verdict.THROTTLED:
                 lane.put_back(claim)
             case Verdict.NOT_SENT:
-                self._not_sent(claim, answer)
+                await self._not_sent(claim, answer)
             case Verdict.LOST:
-                self._doubt(claim, answer, Event.LOST, _what_was_lost(answer))
+                self._lost(claim, answer)
             case Verdict.NAME_TAKEN:
                 self._doubt(claim, answer, Event.NAME_TAKEN, "the name is taken, or the quota is used up")
             case Verdict.UNAUTHORIZED:
@@ -112,19 +133,33 @@ class Attempts:
         code, message = read_error(answer.body, lambda text: self._lane.tools.mask(text, secrets))
         return code, message or f"the server answered {answer.status}"
 
-    def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
+    async def _not_sent(self, claim: Claim, answer: Reply | Failure) -> None:
         lane = self._lane
-        attempts = claim.attempts + 1
-        if not used_up(attempts, lane.settings.retries):
-            lane.later(claim._replace(attempts=attempts), backoff(attempts, lane.tools.draw()))
-            return
         reason = answer.reason if isinstance(answer, Failure) else ""
-        self.give_up(claim, reason, answer)
-        lane.unsent(reason)
+        pause = lane.breaker.unsent(claim.id, reason)
+        if pause is None:
+            lane.later(claim, 0.0)
+            return
+        attempts, retries = claim.attempts + 1, lane.settings.retries
+        if pause < math.inf and not used_up(attempts, retries):
+            lane.later(claim._replace(attempts=attempts), pause)
+            return
+        self.give_up(claim._replace(attempts=max(claim.attempts, retries)), reason, answer)
+        lane.unsent()
+        if pause == math.inf:
+            await lane.give_up(reason)
+
+    def _lost(self, claim: Claim, answer: Reply | Failure) -> None:
+        lane, what = self._lane, _what_was_lost(answer)
+        self._doubt(claim, answer, Event.LOST, what)
+        if isinstance(answer, Reply) and not broken(answer.status):
+            return
+        if lane.breaker.lost(claim.id, what) == math.inf:
+            lane.cannot_be_reached(lane.breaker.story())
 
     def give_up(self, claim: Claim, reason: str, answer: Reply | Failure | None = None) -> None:
-        """Settle a record whose attempts are used up and never reached the tenant."""
-        message = f"never sent: {reason}"
+        """Settle a record that the tenant is known not to have, and that is tried no more."""
+        message = f"never sent: {reason}" if claim.first_sent_at is None else f"not sent again: {reason}"
         self.settle(claim, Event.NOT_APPLIED, Event.GAVE_UP, answer=answer, message=message)
 
     def _doubt(self, claim: Claim, answer: Reply | Failure, event: Event, message: str) -> None:

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from bulkstreams.client import Client
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.engine.attempts import Attempts
+from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
@@ -63,6 +64,7 @@ class Lane:
         self.in_flight = 0
         self.sent = 0
         self.under_way: set[int] = set()
+        self.width = settings.concurrency
         self._fetching: set[anyio.CancelScope] = set()
         self.server_clock = ServerClock()
         self._clock_is_old = True
@@ -80,6 +82,7 @@ class Lane:
         self._changed = asyncio.Event()
         self._stopping = anyio.Event()
         self._group: TaskGroup
+        self.breaker = Breaker(self)
         self._attempts = Attempts(self)
         self.reconciler = Reconciler(self)
 
@@ -117,7 +120,9 @@ class Lane:
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
         if self.stopped is None:
-            self.stopped, self.stop_hint = reason, hint
+            waited = self.breaker.is_open and not self.breaker.gave_up
+            self.stopped = f"{reason} ({self.breaker.story()})" if waited else reason
+            self.stop_hint = hint
             self.limiter.close()
             self._stopping.set()
             self._changed.set()
@@ -171,11 +176,6 @@ class Lane:
     def at_gate(self) -> int:
         """Return how many records a worker has in hand that the limiter does not let go yet."""
         return self._workers - len(self.under_way)
-
-    @property
-    def retry_at(self) -> float | None:
-        """Return the monotonic instant of the next retry; None where there is none."""
-        return self._waiting[0][0] if self._waiting else None
 
     # -- claims -------------------------------------------------------------------------------------------------------
 
@@ -262,16 +262,22 @@ class Lane:
         self._window = max(2 * self.settings.concurrency, min(MAX_WINDOW, wanted))
 
     def _staff(self) -> None:
-        wanted = min(self.settings.concurrency - self._workers, len(self._ready))
+        wanted = min(self.width - self._workers, len(self._ready))
         for _ in range(wanted):
             self._workers += 1
             self._group.start_soon(self._work)
+
+    def resize(self, width: int) -> None:
+        """Let `width` workers work; those that are too many end with what they have in hand."""
+        self.width = width
+        if self.stopped is None:
+            self._staff()
 
     async def _work(self) -> None:
         """Send one record after the other, until none is ready."""
         ready, attempts = self._ready, self._attempts
         try:
-            while ready and self.stopped is None and not self.holding:
+            while ready and self.stopped is None and not self.holding and self._workers <= self.width:
                 claim = ready.popleft()
                 body = attempts.prepare(claim)
                 if body is not None:
@@ -285,6 +291,11 @@ class Lane:
     def put_back(self, claim: Claim) -> None:
         """Take a claim back that was not sent, or not applied; it goes before all others."""
         self._ready.appendleft(claim)
+        self._check_given_up()
+
+    def _check_given_up(self) -> None:
+        if self.breaker.gave_up:  # and somebody held this one in hand meanwhile
+            self.cannot_be_reached(self.breaker.story())
 
     def returned(self, *, charged: bool) -> None:
         """Take note that a record is on its way back to the ledger, to be claimed again.
@@ -349,11 +360,11 @@ class Lane:
 
     # -- a tenant that cannot be reached ------------------------------------------------------------------------------
 
-    def unsent(self, reason: str) -> None:
+    def unsent(self) -> None:
         """Take note that a record's attempts are used up and none reached the tenant; so many in a row stop it."""
         self._unreachable += 1
         if self._unreachable >= UNREACHABLE_AFTER:
-            self.cannot_be_reached(f"{reason}; {self._unreachable} records in a row could not be sent")
+            self.cannot_be_reached(self.breaker.story())
 
     def cannot_be_reached(self, reason: str) -> None:
         """Stop the lane: nothing gets through to its tenant."""
@@ -365,17 +376,26 @@ class Lane:
     async def give_up(self, reason: str) -> None:
         """Exhaust the first records, so many as tell that a tenant is given up; the lane stops where there are more.
 
-        No attempt to reach the tenant got as far as a connection.
+        The newest attempt to reach the tenant did not get as far as a connection. What is in doubt stays so.
         """
-        for claim in await self._take(UNREACHABLE_AFTER):
+        held = [*self._ready, *(claim for _, _, claim in self._waiting)]
+        room = max(0, UNREACHABLE_AFTER - self._unreachable)
+        self._ready.clear()
+        self._waiting.clear()
+        self._ready.extend(held[room:])
+        for claim in [*held[:room], *await self._take(room - len(held[:room]))]:
             self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
-            self.unsent(reason)
+            self.unsent()
+        if self._unclaimed or self._ready or self.reconciler.busy:
+            self.cannot_be_reached(self.breaker.story())
+        self.wake()
 
     # -- waiting for a retry ------------------------------------------------------------------------------------------
 
     def later(self, claim: Claim, delay: float) -> None:
         """Have a claim sent again after `delay` seconds."""
         heappush(self._waiting, (self.tools.clock.monotonic() + delay, claim.id, claim))
+        self._check_given_up()
         if not self._waiter_runs:
             self._waiter_runs = True
             self._group.start_soon(self._bring_back)

@@ -5,10 +5,12 @@ This module must never judge what it finds; and what it could not see to its end
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from bulkstreams.core.retry import backoff, used_up
+from bulkstreams.core.retry import backoff, broken, used_up
+from bulkstreams.engine.breaker import LOOK_UP
 from bulkstreams.model import Failure, Reply
 from bulkstreams.schema import Page, read_error, read_page
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
 
 RETRIES: Final = 5
-"""Failures in a row of the same page after which a listing is given up."""
+"""Failures in a row of the same page, of a tenant that is not just down, after which a listing is given up."""
 
 
 class Listing:
@@ -27,7 +29,7 @@ class Listing:
         self._meanwhile = meanwhile
         self.pages = 0
         self.unreached: str | None = None
-        """Why no page was to be had, where there was not even a connection: then the lane was not stopped."""
+        """Why the tenant is given up, where there was not even a connection: then the lane was not stopped."""
 
     async def run(self, take: Callable[[Page], Awaitable[None]]) -> bool:
         """Hand each page to `take`; return whether the whole list was seen.
@@ -50,32 +52,53 @@ class Listing:
             cursor = page.next
             seen.add(cursor)
 
+    async def reach(self) -> bool:
+        """Ask for the first page alone, until there is one; return whether there was."""
+        return await self._page(None) is not None
+
     async def _page(self, cursor: str | None) -> Page | None:
         """Fetch one page; None where it is not to be had, or the lane was stopped."""
         lane = self._lane
-        failures, connected = 0, self.pages > 0
-        while lane.stopped is None:
-            token = lane.credential.current() or await lane.token()
-            ticket = None if token is None else await lane.limiter.acquire(lambda: lane.in_flight)
-            if token is None or ticket is None:
-                return None
-            answer = await self._ask(cursor, token)
-            page = await self._read(ticket, answer, token)
-            if page is not None:
-                self.pages += 1
-                return page
-            if isinstance(answer, Reply) and answer.status in {401, 429}:
-                continue
-            failures += 1
-            connected = connected or isinstance(answer, Reply) or answer.sent
-            if used_up(failures, RETRIES):
-                if connected:
-                    self._stop(f"could not be looked up ({_cause(answer)})")
-                else:
-                    self.unreached = _cause(answer)
-                return None
-            await lane.sleep(backoff(failures, lane.tools.draw()))
+        failures = 0
+        with lane.breaker.looking():
+            while lane.stopped is None:
+                await lane.breaker.turn()
+                token = lane.credential.current() or await lane.token()
+                ticket = None if token is None else await lane.limiter.acquire(lambda: lane.in_flight)
+                if token is None or ticket is None:
+                    return None
+                if not lane.breaker.go(LOOK_UP):
+                    lane.limiter.lost(ticket)
+                    continue
+                answer = await self._ask(cursor, token)
+                page = await self._read(ticket, answer, token)
+                if page is not None:
+                    self.pages += 1
+                    return page
+                if isinstance(answer, Reply) and answer.status in {401, 429}:
+                    continue
+                failures += 1
+                if self._is_given_up(answer, failures):
+                    return None
+                if not lane.breaker.is_open:
+                    await lane.sleep(backoff(failures, lane.tools.draw()))
         return None
+
+    def _is_given_up(self, answer: Reply | Failure, failures: int) -> bool:
+        """Return whether a page that failed so often in a row is asked for no more; then say why."""
+        breaker, cause = self._lane.breaker, _cause(answer)
+        if isinstance(answer, Failure) and not answer.sent:
+            if breaker.unsent(LOOK_UP, cause) == math.inf:
+                self.unreached = cause
+            return breaker.gave_up
+        if isinstance(answer, Failure) or broken(answer.status):
+            if breaker.lost(LOOK_UP, cause) == math.inf:
+                self._stop(f"could not be looked up ({breaker.story()})")
+            if breaker.outage.answered:
+                return breaker.gave_up
+        if used_up(failures, RETRIES):
+            self._stop(f"could not be looked up ({cause})")
+        return used_up(failures, RETRIES)
 
     async def _ask(self, cursor: str | None, token: str) -> Reply | Failure:
         lane = self._lane
@@ -92,6 +115,8 @@ class Listing:
             lane.limiter.lost(ticket)
             return None
         lane.heard(ticket, answer)
+        if not broken(answer.status):
+            lane.breaker.heard()
         if answer.status == 401:
             await lane.reauthorize(token)
         elif answer.status in {403, 404}:

@@ -119,7 +119,7 @@ class Reconciler:
 
     def _due(self) -> bool:
         return look_up_now(
-            idle=self._lane.idle,
+            idle=self._lane.idle or self._lane.breaker.is_open,  # no record may go, so a look-up is the probe
             crowded=self.count * 2 >= MOST_DOUBTS,
             sent_since=self._lane.sent - self._sent,
             pages=self._pages,
@@ -174,7 +174,7 @@ class Reconciler:
         whole = await listing.run(take)
         self._pages, self._sent = listing.pages, lane.sent
         if listing.unreached is not None:
-            lane.cannot_be_reached(f"{listing.unreached}; records stay in doubt")
+            await lane.give_up(listing.unreached)
         return found if whole else None
 
     async def _owned(self, ids: Sequence[str]) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim
@@ -38,13 +39,15 @@ class Credential(Protocol):
 class LaneSettings:
     """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something.
 
-    `ceiling` is its own rate, for telling people of it; None: there is none.
+    `ceiling` is its own rate, for telling people of it; None: there is none. `patience_s`: how long a tenant that is
+    down is waited for (see `core.outage`).
     """
 
     concurrency: int
     retries: int
     settle_s: float = 2.0
     ceiling: float | None = None
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

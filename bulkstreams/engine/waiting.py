@@ -72,12 +72,6 @@ def _doubts(lane: Lane, now: float, _silent_s: float) -> Wait | None:
     return Wait(WaitKind.DOUBT, f"looking up {records}")
 
 
-def _retry(lane: Lane, now: float, _silent_s: float) -> Wait | None:
-    if lane.retry_at is None or lane.under_way or lane.at_gate:
-        return None
-    return Wait(WaitKind.RETRY, "waiting to try again what could not be sent", max(now, lane.retry_at))
-
-
 def _paced(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
     if not lane.at_gate:
         return None
@@ -93,6 +87,6 @@ def _counted(count: int, noun: str) -> str:
 
 
 _QUESTIONS: Final[tuple[Callable[[Lane, float, float], Wait | None], ...]] = (
-    _stopping, _paused, _token, _replies, _doubts, _survey, _ledger, _retry, _paced,
+    _stopping, _paused, _token, _replies, _doubts, _survey, _ledger, _paced,
 )  # fmt: skip
 """In the order of what says most: the first that has an answer tells."""

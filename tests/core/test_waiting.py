@@ -31,8 +31,8 @@ def paced(rate: int = 5) -> Wait:
         (Wait(WaitKind.UNREACHABLE, "no connection", 400.0), "paused for 5 min 0 s more (no connection)"),
         (Wait(WaitKind.STOPPING, "interrupted"), "stopping: interrupted"),
         (Wait(WaitKind.DOUBT, "looking up 3 records in doubt"), "looking up 3 records in doubt"),
-        (Wait(WaitKind.RETRY, "waiting to try again", 101.5), "waiting to try again: 1.50 s more"),
-        (Wait(WaitKind.RETRY, "waiting to try again", 99.0), "waiting to try again: 0.00 s more"),
+        (Wait(WaitKind.DOUBT, "must settle", 101.5), "must settle: 1.50 s more"),
+        (Wait(WaitKind.DOUBT, "must settle", 99.0), "must settle: 0.00 s more"),
     ],
 )
 def test_a_wait_says_how_long_and_why(wait: Wait, words: str) -> None:
@@ -65,11 +65,11 @@ def test_a_few_are_told_one_by_one_and_the_rest_is_counted() -> None:
 def test_what_is_over_is_not_told() -> None:
     """A wait whose instant has passed is gone, from the list and from the counts."""
     before = progress(
-        ("a", Wait(WaitKind.THROTTLED, "429", 10.0)), ("b", paced()), ("c", Wait(WaitKind.RETRY, "r", 30.0))
+        ("a", Wait(WaitKind.THROTTLED, "429", 10.0)), ("b", paced()), ("c", Wait(WaitKind.DOUBT, "r", 30.0))
     )
     after = before.at(20.0)
     assert [name for name, _ in after.waits] == ["b", "c"]
-    assert after.counts == {WaitKind.PACED: 1, WaitKind.RETRY: 1}
+    assert after.counts == {WaitKind.PACED: 1, WaitKind.DOUBT: 1}
     assert before.at(5.0) == before
 
 

@@ -17,6 +17,7 @@ import anyio
 from bulkstreams.core.lifecycle import TABLE
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
+from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
@@ -326,6 +327,7 @@ class Rig:
         ceiling: Ceiling = NO_CEILING,
         credential: FakeCredential | None = None,
         clock: FakeClock | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.ledger = FakeLedger(definitions)
         self.client = client or ScriptedClient()
@@ -333,9 +335,12 @@ class Rig:
         self.clock = clock or FakeClock()
         self.told: list[Settlement] = []
         self.recorder = Recorder(self.ledger, self._tell)  # type: ignore[arg-type]
-        self._settings = LaneSettings(concurrency=concurrency, retries=retries, ceiling=ceiling.rate)
+        self._settings = LaneSettings(
+            concurrency=concurrency, retries=retries, ceiling=ceiling.rate, patience_s=patience_s
+        )
         self._ceiling = ceiling
         self.allowance: int | None = None
+        self.ended_at = 0.0
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:
         durable = {one.id: one.state for one in batch}  # of several about one record, the last counts
@@ -371,21 +376,22 @@ class Rig:
 
     def run(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
         """Run the lane to its end, and `meanwhile` beside it."""
-
-        async def scene() -> Lane:
-            self.lane = self._lane()
-            async with anyio.create_task_group() as group:
-                group.start_soon(self.recorder.run)
-                if meanwhile is not None:
-                    group.start_soon(meanwhile, self.lane)
-                counts = self.ledger.counts()
-                await self.lane.run(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
-                await self.recorder.flush()
-                self.recorder.close()
-            return self.lane
-
-        lane: Lane = in_told_time(scene)
+        lane: Lane = in_told_time(lambda: self.scene(survey=survey, meanwhile=meanwhile))
         return lane
+
+    async def scene(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
+        """Run the lane to its end, on the loop that is there."""
+        self.lane = self._lane()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.recorder.run)
+            if meanwhile is not None:
+                group.start_soon(meanwhile, self.lane)
+            counts = self.ledger.counts()
+            await self.lane.run(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
+            self.ended_at = self.clock.monotonic()
+            await self.recorder.flush()
+            self.recorder.close()
+        return self.lane
 
     def names(self) -> list[str]:
         """Return the names of the streams that are at the tenant, in order."""
