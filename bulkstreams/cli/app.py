@@ -23,6 +23,7 @@ from bulkstreams.cli.rows import results_to
 from bulkstreams.cli.telling import finish, output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.room import make_room
 from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session, preview
 from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, default_ledger, load
@@ -295,6 +296,7 @@ async def _serve(settings: SandboxSettings) -> None:
 
 
 def _await(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    make_room()
     # What is imported by now stays: the collector need not walk it again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

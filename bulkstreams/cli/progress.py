@@ -68,7 +68,7 @@ async def _bar(live: Live, to: Console) -> None:
 
 def line(live: Live) -> str:
     """Return a run's progress as one plain line."""
-    if live.engine is None or not live.engine.lanes:
+    if live.engine is None or not live.engine.todo:
         return f"reading: {live.lines:,} lines in {duration(live.elapsed_s)}"
     parts = [f"{live.done:,}/{live.engine.todo:,}", f"{live.rate():.1f}/s ({live.allowed()})"]
     left = live.left_s()
@@ -80,7 +80,7 @@ def line(live: Live) -> str:
 
 def picture(live: Live) -> Group:
     """Return a run's progress as a picture of a few lines."""
-    if live.engine is None or not live.engine.lanes:
+    if live.engine is None or not live.engine.todo:
         return Group(Text(line(live)))
     table = Table.grid(padding=(0, 1))
     table.add_row(ProgressBar(total=max(1, live.engine.todo), completed=live.done, width=30), Text(line(live)))

@@ -25,6 +25,11 @@ class Listing:
     def __init__(self, lane: Lane, meanwhile: str) -> None:
         self._lane = lane
         self._meanwhile = meanwhile
+        self._cursor: str | None = None
+        self._seen: set[str] = set()
+        self._failures = 0
+        self._connected = False
+        self._is_whole = False
         self.pages = 0
         self.unreached: str | None = None
         """Why no page was to be had, where there was not even a connection: then the lane was not stopped."""
@@ -32,29 +37,28 @@ class Listing:
     async def run(self, take: Callable[[Page], Awaitable[None]]) -> bool:
         """Hand each page to `take`; return whether the whole list was seen.
 
-        Where it was not, the lane is stopped with the reason, unless it was never connected (`unreached`).
+        Where it was not, the lane is stopped with the reason, unless it was never connected (`unreached`), or it leaves
+        its seat: then another `run` goes on with the page that comes next.
         """
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await self._page(cursor)
+        while not self._is_whole:
+            page = await self._page(self._cursor)
             if page is None:
                 return False
             await take(page)
-            if page.next is None:
-                return True
-            if page.next in seen:
+            self._is_whole = page.next is None
+            if page.next in self._seen:
                 # A list that goes in circles was not seen whole, and what was not seen proves no absence.
                 self._stop("lists its streams in circles")
                 return False
-            cursor = page.next
-            seen.add(cursor)
+            if page.next is not None:
+                self._cursor = page.next
+                self._seen.add(page.next)
+        return True
 
     async def _page(self, cursor: str | None) -> Page | None:
-        """Fetch one page; None where it is not to be had, or the lane was stopped."""
+        """Fetch one page; None where it is not to be had, or the lane was stopped, or leaves."""
         lane = self._lane
-        failures, connected = 0, self.pages > 0
-        while lane.stopped is None:
+        while lane.going:
             token = lane.credential.current() or await lane.token()
             if token is None or not await lane.limiter.acquire(lambda: lane.in_flight):
                 return None
@@ -62,18 +66,19 @@ class Listing:
             page = await self._read(answer, token)
             if page is not None:
                 self.pages += 1
+                self._failures, self._connected = 0, True
                 return page
             if isinstance(answer, Reply) and answer.status in {401, 429}:
                 continue
-            failures += 1
-            connected = connected or isinstance(answer, Reply) or answer.sent
-            if used_up(failures, RETRIES):
-                if connected:
+            self._failures += 1
+            self._connected = self._connected or isinstance(answer, Reply) or answer.sent
+            if used_up(self._failures, RETRIES):
+                if self._connected:
                     self._stop(f"could not be looked up ({_cause(answer)})")
                 else:
                     self.unreached = _cause(answer)
                 return None
-            await lane.sleep(backoff(failures, lane.tools.draw()))
+            await lane.sleep(backoff(self._failures, lane.tools.draw()))
         return None
 
     async def _ask(self, cursor: str | None, token: str) -> Reply | Failure:
