@@ -79,11 +79,19 @@ class Authenticator:
         self._fetched: _Fetched | None = None
         self._replaced_at: float | None = None
         self._failed: CredentialsError | None = None
+        self._replaces = False
+        self._tries = 0
+        self._resume_at = 0.0
         self._lock = anyio.Lock()
         self._clock, self._wall, self._sleep, self._draw = clock, wall, sleep, draw
 
     def __repr__(self) -> str:
         return f"Authenticator({self._base_url!r})"
+
+    @property
+    def resume_at(self) -> float:
+        """Return the instant (of `clock`) before which the tenant is not asked again, since it gave no answer."""
+        return self._resume_at
 
     def current(self) -> str | None:
         """Return the token if there is one that does not expire soon."""
@@ -110,10 +118,8 @@ class Authenticator:
                 raise self._fail(f"{self._base_url} refused the token (401).")
             if self._replaced_at is not None and self._clock() - self._replaced_at < PROBATION_S:
                 raise self._fail(f"{self._base_url} refused a token that it had just issued (401).")
-            self._fetched = None  # nobody else need try it
-            token = await self._renew()
-            self._replaced_at = self._clock()
-            return token
+            self._fetched, self._replaces = None, True  # nobody else need try it
+            return await self._renew()
 
     def _who(self) -> Identity:
         if self._identity is None:
@@ -132,6 +138,8 @@ class Authenticator:
             self._fetched = _Fetched(who.secret, math.inf)
         else:
             raise self._fail(f"the token for {self._base_url} is none: it is empty or holds white space.")
+        if self._replaces:
+            self._replaced_at, self._replaces = self._clock(), False
         return self._fetched.token
 
     def _check_failed(self) -> None:
@@ -145,23 +153,30 @@ class Authenticator:
         return self._failed
 
     async def _fetch(self, who: Identity) -> _Fetched:
-        cause = ""
-        for attempt in range(1, TRIES + 1):
+        """Ask until there is an answer, `TRIES` times at most; who was called away meanwhile goes on where it was."""
+        while True:
+            if (wait := self._resume_at - self._clock()) > 0:
+                await self._sleep(wait)
             asked_at = self._clock()
             form = self._form(who)
+            self._tries += 1
             try:
                 status, headers, body = await self._post(form)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                cause, wait = f"no answer ({type(error).__name__})", None
-            else:
-                if status == 200:
-                    return self._read(body, asked_at)
-                if status not in AMBIGUOUS and status != 429:
-                    raise self._refused(form, status, body)
-                cause, wait = f"it answered {status}", retry_after(headers) if status == 429 else None
-            if attempt < TRIES:
-                await self._sleep(backoff(attempt, self._draw()) if wait is None else wait)
-        raise self._fail(f"no token could be had from {self._base_url}: {cause}.")
+                self._put_off(f"no answer ({type(error).__name__})", None)
+                continue
+            if status == 200:
+                self._tries = 0
+                return self._read(body, asked_at)
+            if status not in AMBIGUOUS and status != 429:
+                raise self._refused(form, status, body)
+            self._put_off(f"it answered {status}", retry_after(headers) if status == 429 else None)
+
+    def _put_off(self, cause: str, wait: float | None) -> None:
+        """Note when to ask again, after `wait` seconds if the tenant said so; raise CredentialsError at the end."""
+        if self._tries >= TRIES:
+            raise self._fail(f"no token could be had from {self._base_url}: {cause}.")
+        self._resume_at = self._clock() + (backoff(self._tries, self._draw()) if wait is None else wait)
 
     async def _post(self, form: dict[str, str]) -> tuple[int, Any, bytes]:
         async with self._session.post(

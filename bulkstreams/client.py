@@ -53,8 +53,20 @@ def new_session(concurrency: int) -> aiohttp.ClientSession:
 
     It takes no proxy or netrc from the environment, and reads replies no further than `MAX_REPLY_BYTES`.
     """
+    return _session(aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=60))
+
+
+def token_session() -> aiohttp.ClientSession:
+    """Make the session for the token requests of all tenants: it holds no token, and keeps no connection open.
+
+    It has no limit of its own, since one tenant's hanging requests would use it up: whoever asks sees to that.
+    """
+    return _session(aiohttp.TCPConnector(limit=0, force_close=True))
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=60),
+        connector=connector,
         cookie_jar=_NoCookies(),
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"},
         raise_for_status=False,

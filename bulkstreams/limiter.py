@@ -128,6 +128,10 @@ class Limiter:
         if self._turn.locked():
             self._changed.set()
 
+    def open(self) -> None:
+        """Let requests through again after a `close`, as if there had been none: pauses and budget are as they are."""
+        self._closed = False
+
     def close(self) -> None:
         """Let nobody through any more; those who wait are told so at once."""
         self._closed = True

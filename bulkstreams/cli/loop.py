@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from bulkstreams.commands.room import make_room
 from bulkstreams.errors import ExitCode
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ SIGNALS: Final = {
 
 def run_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command's asynchronous part to its end and return what it gives; uvloop carries it where there is one."""
+    make_room()
     # What is imported by now stays: the collector need not walk it again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

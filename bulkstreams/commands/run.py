@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.room import connections
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.lifecycle import FAILED
@@ -96,7 +97,7 @@ class Session:
             figures=figures(ledger, totals, run, code, self.live.elapsed_s),
             exit_code=code,
             reasons=engine.reasons,
-            hints=[lane.stop_hint for lane in engine.lanes.values() if lane.stop_hint],
+            hints=engine.hints,
             failures=failures,
         )
 
@@ -190,6 +191,7 @@ async def open_session(
             timeout_s=settings.timeout_s,
             retry_failed=options.retry_failed,
             preflight=options.preflight,
+            connections=connections(server_inside=settings.sandbox_url is not None),
         )
         yield Session(ledger, Engine(ledger, job), live)
 

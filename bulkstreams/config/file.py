@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ TENANT: Final = (
     "domain", "base_url", "token", "client_id", "client_secret", "private_key", "signing_alg", "audience", "rate",
     "burst", "reserve", "concurrency",
 )  # fmt: skip
+_HEADER: Final = re.compile(r"\s*\[\s*([^\]]+?)\s*\]")
+_KEY: Final = re.compile(r"""\s*["']?([^"'=.\s\[]+)["']?\s*[=.]""")
 TEXTS: Final = frozenset(TENANT[:8]) | {"tenant"}
 
 
@@ -43,9 +46,12 @@ class ConfigFile:
 
     def where(self, place: str) -> str:
         """Return how an error names a place of this file: the file, the line where it can be told, the key's path."""
-        table, _, key = place.rpartition(".")
-        number = _line(self._text, table, key)
+        number = self._lines.get(place)
         return f"{self.path}{f':{number}' if number else ''}: {place}"
+
+    @cached_property
+    def _lines(self) -> Mapping[str, int]:
+        return _lines(self._text)
 
     def _table(self, tables: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
         table = tables.get(name, {})
@@ -66,18 +72,19 @@ class ConfigFile:
                 raise UsageError(f"{self.where(place + key)} must be a string.", hint="Put it in quotes.")
 
 
-def _line(text: str, table: str, key: str) -> int | None:
-    """Return the number of the line that sets `key` under the header `[table]`, or that is the header of it."""
+def _lines(text: str) -> dict[str, int]:
+    """Return where each header and each key of a file stands, by its path: the number of its first line."""
+    lines: dict[str, int] = {}
     here = ""
-    header = f"{table}.{key}" if table else key
     for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+        if found := _HEADER.match(line):
             here = found[1].replace('"', "")
-            if here == header or here.startswith(f"{header}."):
-                return number
-        elif here == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
-            return number
-    return None
+            parts = here.split(".")
+            for end in range(1, len(parts) + 1):
+                lines.setdefault(".".join(parts[:end]), number)
+        elif found := _KEY.match(line):
+            lines.setdefault(f"{here}.{found[1]}" if here else found[1], number)
+    return lines
 
 
 def read_file(path: Path | None, folder: Path) -> ConfigFile | None:

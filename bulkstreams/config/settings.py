@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -23,6 +24,9 @@ from bulkstreams.errors import UsageError
 from bulkstreams.model import Problem, TenantName
 
 SANDBOX: Final = TenantName("sandbox")
+MOST_NAMED: Final = 10
+"""Configured tenants that are named where one is unknown."""
+
 SANDBOX_TOKEN: Final = "sandbox-token"  # noqa: S105 - the sandbox takes any
 
 PACE: Final[Mapping[str, Callable[[object, str], Any]]] = {
@@ -49,6 +53,11 @@ class Settings:
     allow_unknown_events: bool = False
     sandbox_url: str | None = None
     pace: Mapping[str, Any] = field(default_factory=dict)
+    _by_url: Mapping[str, Tenant] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = (self.default, *reversed(list(self.tenants.values())))  # of several at one address, the first counts
+        object.__setattr__(self, "_by_url", {one.base_url: one for one in found if one is not None})
 
     def tenant(self, name: str | None) -> Tenant | Problem:
         """Return the tenant that a line means: a name of the configuration, a domain, or the default."""
@@ -64,7 +73,9 @@ class Settings:
             return Problem(path="tenant", message=message)
         close = get_close_matches(name, list(self.tenants), n=1)
         near = f' (did you mean "{close[0]}"?)' if close else ""
-        known = ", ".join(self.tenants) or "none"
+        known = ", ".join(islice(self.tenants, MOST_NAMED)) or "none"
+        if len(self.tenants) > MOST_NAMED:
+            known += f" and {len(self.tenants) - MOST_NAMED:,} more"
         return Problem(path="tenant", message=f'unknown tenant "{name[:60]}"{near}; configured: {known}')
 
     def _known(self, name: str) -> Tenant | None:
@@ -73,11 +84,7 @@ class Settings:
             return self.default
         if name in self.tenants:
             return self.tenants[name]
-        url = f"https://{bare_domain(name)}"
-        for tenant in (*self.tenants.values(), self.default):
-            if tenant is not None and tenant.base_url == url:
-                return tenant
-        return None
+        return self._by_url.get(f"https://{bare_domain(name)}")
 
     def require_default(self) -> Tenant:
         """Return the default tenant; raise UsageError where there is none, or no credentials for it."""

@@ -25,7 +25,6 @@ class Attempts:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._client = lane.client
         self._prepare = lane.tools.prepare
         self._recorder = lane.tools.recorder
         self._wall = lane.tools.clock.wall
@@ -66,7 +65,7 @@ class Attempts:
         lane.in_flight += 1
         lane.under_way.add(claim.id)
         try:
-            answer = await self._client.create(body, token)
+            answer = await lane.client.create(body, token)
         finally:
             lane.in_flight -= 1
             lane.under_way.discard(claim.id)

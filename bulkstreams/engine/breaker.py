@@ -57,12 +57,12 @@ class Breaker:
     def looking(self) -> Iterator[None]:
         """Have the probes be those of a look-up: they cost no record an attempt."""
         self._look_ups += 1
-        self._resize()
+        self.resize()
         try:
             yield
         finally:
             self._look_ups -= 1
-            self._resize()
+            self.resize()
 
     async def turn(self) -> None:
         """Wait until no other probe is under way."""
@@ -79,7 +79,7 @@ class Breaker:
             self._answers = 0
         if self._answers is not None:
             self._answers += 1
-        self._resize()
+        self.resize()
 
     def lost(self, who: int, cause: str) -> float:
         """Take note of an answer that says the server is broken, or of none after a connection.
@@ -105,10 +105,10 @@ class Breaker:
             self.gave_up = True
         elif pause > 0.0:
             lane.limiter.pause(pause, f"{cause}; next probe in {pause:.2g} s, {self.outage.failed} failed so far")
-        self._resize()
+        self.resize()
         return pause
 
-    def _resize(self) -> None:
+    def resize(self) -> None:
         """Let as many workers work as may send something."""
         concurrency = self._lane.settings.concurrency
         if self.gave_up:

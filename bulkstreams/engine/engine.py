@@ -1,4 +1,7 @@
-"""A run: the ledger brought up to date with the inputs, then one lane for each tenant that has something to do.
+"""A run: the ledger brought up to date with the inputs, then a lane for each tenant that has something to do.
+
+Lanes run side by side as far as there are seats (`seats`); a lane is made when its tenant is first seated, and let go
+when it is done.
 
 This module must never decide what becomes of a record (the lanes' and the core's work), print, or read a flag.
 """
@@ -7,15 +10,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, Protocol
 
 import anyio
 
-from bulkstreams.client import Client, new_session
+from bulkstreams.client import Client, new_session, token_session
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.references import Reference
@@ -24,6 +27,7 @@ from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
+from bulkstreams.engine.seats import MOST_SEATS, Seat, Seats
 from bulkstreams.engine.tools import Clock, Credential, LaneSettings, Tools
 from bulkstreams.errors import InputChangedError, UsageError, first_cause
 from bulkstreams.ledger import Ledger
@@ -75,7 +79,7 @@ class Connector(Protocol):
         """Return how to treat a tenant."""
 
     def credential(self, tenant: TenantName, session: object) -> Credential:
-        """Return where its tokens come from; `session` is an HTTP session for its token requests alone."""
+        """Return where its tokens come from; `session` is an HTTP session for token requests alone, of all tenants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a run is about."""
+    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run."""
 
     inputs: Sequence[Input]
     rules: Rules
@@ -107,6 +111,12 @@ class Job:
     settle_s: float = 2.0
     retry_failed: bool = False
     preflight: bool = True
+    connections: int = 100_000
+    seats: int = MOST_SEATS
+
+
+Connect = Callable[[LanePlan, int], AbstractAsyncContextManager[Client]]
+"""How a tenant is connected to for a turn: its plan and the connections at once → a client while the context lasts."""
 
 
 class Engine:
@@ -118,15 +128,18 @@ class Engine:
         job: Job,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
+        connect: Connect | None = None,
     ) -> None:
         self.job = job
-        self.lanes: dict[TenantName, Lane] = {}
+        self.lanes: dict[TenantName, Lane] = {}  # those that were seated and are not done
+        self.hints: list[str] = []
         self.stopped: str | None = None
         self.todo = 0
         self.has_read = False
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._draw = draw
+        self._connect: Connect = connect or self._client
         self._began = self._clock.monotonic()
         self._recorder = Recorder(ledger, self._recorded)
         self._files: Mapping[int, Input] = {}
@@ -134,6 +147,9 @@ class Engine:
         deadline_s = job.limits.deadline_s
         stops_at = None if deadline_s is None else self._began + deadline_s
         self.outlook = Outlook(self._clock.monotonic, lambda: self._left, stops_at)
+        self._todo: dict[TenantName, tuple[int, int]] = {}
+        self._stopped: dict[str, str] = {}
+        self._seats = Seats(job.connections, self._clock.monotonic, most=job.seats)
         self._settled = 0
         self._failed = 0
         self._cut = anyio.CancelScope()
@@ -142,7 +158,10 @@ class Engine:
     @property
     def reasons(self) -> dict[str, str]:
         """Return the tenants whose lanes were stopped, and why."""
-        return {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
+        found = dict(self._stopped)
+        if self.stopped is not None:
+            found |= dict.fromkeys(self._seats.waiting, self.stopped)
+        return found | {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
 
     async def read(self) -> bool:
         """Bring the ledger up to date with the inputs; return False where they had not changed.
@@ -168,13 +187,13 @@ class Engine:
 
         Raises InputChangedError, and the ledger's errors; a tenant's own trouble stops its lane alone (`reasons`).
         """
-        todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
-        for tenant in todo:
+        self._todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
+        for tenant in self._todo:
             await self._recall(tenant)
-        self.todo = sum(pending + in_doubt for pending, in_doubt in todo.values())
-        self.outlook.expect(todo)
+        self.todo = sum(pending + in_doubt for pending, in_doubt in self._todo.values())
+        self.outlook.expect(self._todo)
         try:
-            await self._provision(todo)
+            await self._provision()
         except BaseExceptionGroup as group:
             # One cause ends a run; the others are what it did to its neighbours.
             raise first_cause(group) from None
@@ -189,53 +208,86 @@ class Engine:
             )
         await self._ledger.tenant(*located)
 
-    async def _provision(self, todo: Mapping[TenantName, tuple[int, int]]) -> None:
-        async with AsyncExitStack() as sessions, anyio.create_task_group() as outer:
+    async def _provision(self) -> None:
+        async with token_session() as self._for_tokens, anyio.create_task_group() as outer:
             outer.start_soon(self._recorder.run)
             try:
                 with self._cut:
-                    await self._run_lanes(todo, sessions)
+                    await self._run_lanes()
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S):
                     await self._recorder.flush()
                 self._recorder.close()
 
-    async def _run_lanes(self, todo: Mapping[TenantName, tuple[int, int]], sessions: AsyncExitStack) -> None:
+    async def _run_lanes(self) -> None:
         async with anyio.create_task_group() as group:
             if self.job.limits.deadline_s is not None:
                 group.start_soon(self._watch_deadline, self.job.limits.deadline_s)
             group.start_soon(keep_noting, self.outlook, self._ledger, self._clock)
-            async with anyio.create_task_group() as lanes:
-                for tenant, (pending, in_doubt) in todo.items():
-                    survey = self.job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
-                    lane = await self._open_lane(tenant, sessions)
-                    self.lanes[tenant] = lane
-                    self.outlook.seat(lane)
-                    if self.stopped is not None:
-                        lane.stop(self.stopped)
-                    lanes.start_soon(partial(lane.run, pending=pending, in_doubt=in_doubt, survey=survey))
+            await self._seats.run(self._todo, lambda tenant: self.job.connector.plan(tenant).concurrency, self._turn)
             group.cancel_scope.cancel()
 
-    async def _open_lane(self, tenant: TenantName, sessions: AsyncExitStack) -> Lane:
+    # -- a lane's turn ------------------------------------------------------------------------------------------------
+
+    async def _turn(self, seat: Seat) -> float | None:
+        """Let a tenant's lane run in its seat; return when it wants another, None where it is done."""
+        tenant, plan = seat.tenant, self.job.connector.plan(seat.tenant)
+        if tenant not in self.lanes and self._left == 0 and not self._todo[tenant][1]:
+            return None  # the run may take no more records, and nothing of this tenant is in doubt
+        async with self._connect(plan, seat.pool) as client:
+            lane = self.lanes.get(tenant) or await self._open_lane(tenant, plan, client)
+            lane.client, lane.settings = client, replace(lane.settings, concurrency=seat.pool)
+            seat.taken_by = lane
+            await lane.run()
+            del lane.client  # a lane that is away keeps what it learned, and nothing else
+        if not lane.finished and self.stopped is None:
+            return lane.rests_until()
+        self._let_go(lane)
+        return None
+
+    async def _open_lane(self, tenant: TenantName, plan: LanePlan, client: Client) -> Lane:
+        """Make the lane of a tenant that is seated for the first time."""
         job = self.job
-        plan = job.connector.plan(tenant)
-        session = await sessions.enter_async_context(new_session(plan.concurrency))
-        for_tokens = await sessions.enter_async_context(new_session(1))  # a token request carries no token
+        pending, in_doubt = self._todo[tenant]
+        survey = job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
         pacer = Pacer(obey=plan.obey_budget, reserve=plan.reserve, concurrency=plan.concurrency)
-        return Lane(
+        lane = Lane(
             tenant,
-            Client(session, plan.base_url, job.timeout_s),
-            job.connector.credential(tenant, for_tokens),
+            client,
+            job.connector.credential(tenant, self._for_tokens),
             Limiter(plan.ceiling, pacer, self._clock.monotonic),
             LaneSettings(
                 concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s, ceiling=plan.ceiling.rate
             ),
-            Tools(
-                ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
-                compares=any(not one.trusted for one in self._files.values()),
-                mask=job.mask, allow=self._allow, clock=self._clock, draw=self._draw,
-            ),
+            self._tools,
+        )
+        lane.expect(pending=pending, in_doubt=in_doubt, survey=survey)
+        self.lanes[tenant] = lane
+        self.outlook.seat(lane)
+        if self.stopped is not None:
+            lane.stop(self.stopped)
+        return lane
+
+    @asynccontextmanager
+    async def _client(self, plan: LanePlan, connections: int) -> AsyncIterator[Client]:
+        async with new_session(connections) as session:
+            yield Client(session, plan.base_url, self.job.timeout_s)
+
+    @cached_property
+    def _tools(self) -> Tools:
+        return Tools(
+            ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
+            compares=any(not one.trusted for one in self._files.values()),
+            mask=self.job.mask, allow=self._allow, clock=self._clock, draw=self._draw,
         )  # fmt: skip
+
+    def _let_go(self, lane: Lane) -> None:
+        """Keep of a lane that is done only why it was stopped, if it was."""
+        del self.lanes[lane.tenant]
+        if lane.stopped is not None:
+            self._stopped[lane.tenant] = lane.stopped
+        if lane.stop_hint and lane.stop_hint not in self.hints:
+            self.hints.append(lane.stop_hint)
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
@@ -244,6 +296,7 @@ class Engine:
         if self.stopped is None:
             self.stopped = reason
             self._reading.cancel()  # nothing was sent yet; the next run reads anew
+            self._seats.close()
             for lane in self.lanes.values():
                 lane.stop(reason)
             self._cut.deadline = anyio.current_time() + GRACE_S

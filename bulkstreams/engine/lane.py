@@ -2,8 +2,8 @@
 
 A lane holds a bounded window of claims. Workers take from its front; a retry waits in a heap, never in a worker; what
 is in doubt waits for a look-up (`reconcile`); before the first create a look-up tells what is there (`survey`). A
-lane that stops touches no other. This module must never look into an answer (`attempts` does), nor choose a delay
-itself (`core.retry`, `core.pacing`).
+lane that stops touches no other. Where there are more lanes than seats (`seats`), it runs a turn at a time. This module
+must never look into an answer (`attempts` does), nor choose a delay itself (`core.retry`, `core.pacing`).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Lane:
         self.limiter = limiter
         self.stopped: str | None = None
         self.stop_hint = ""
+        self.leaving = False
         self.holding = False
         self.surveying = False
         self.finished = False
@@ -79,6 +80,9 @@ class Lane:
         self._sized_at, self._sized_sent = tools.clock.monotonic(), 0
         self._unreachable = 0
         self._returned = False
+        self._dry = False
+        self._retry_at = 0.0
+        self._survey: Survey | None = None
         self._changed = asyncio.Event()
         self._stopping = anyio.Event()
         self._group: TaskGroup
@@ -88,34 +92,94 @@ class Lane:
 
     # -- the life of a lane -------------------------------------------------------------------------------------------
 
-    async def run(self, *, pending: int, in_doubt: int = 0, survey: bool = False) -> None:
-        """Work until nothing of the tenant is pending or in doubt, or until the lane is stopped.
+    def expect(self, *, pending: int, in_doubt: int = 0, survey: bool = False) -> None:
+        """Take in what the ledger holds of the tenant before the first `run`.
 
-        `pending` and `in_doubt`: how many records the ledger holds so at the start. `survey`: look first what stands at
-        the tenant. Raises InputChangedError and the ledger's errors.
+        `pending` and `in_doubt`: how many records. `survey`: look first what stands at the tenant.
         """
         self._unclaimed = pending
+        self._survey = Survey(self) if survey else None
+        if in_doubt:
+            self.reconciler.expect(in_doubt)
+
+    async def run(self) -> None:
+        """Work until nothing of the tenant is pending or in doubt, or until the lane is stopped: then it `finished`.
+
+        Or until it was asked to `leave`: then another `run` goes on where this one ended. Raises InputChangedError and
+        the ledger's errors.
+        """
+        if self.leaving:
+            self._come_back()
+        over = False
         try:
             async with anyio.create_task_group() as self._group:
-                if in_doubt:
-                    self.reconciler.resume(in_doubt)
-                if not survey or await self._survey():
-                    await self._feed()
+                self.breaker.resize()  # its seat may come with other connections than its last one
+                self.reconciler.resume()
+                over = await self._work_through()
         finally:
             # Cut off or not: what is still here was never sent.
             self._release()
-        self.finished = True
+        self.finished = over or self.stopped is not None
 
-    async def _survey(self) -> bool:
+    async def _work_through(self) -> bool:
+        """Look and feed until the lane ends or leaves; return whether there is nothing left that it could do."""
+        if self._survey is not None:
+            if not await self._look_first(self._survey):
+                return self._survey.is_over
+            self._survey = None
+        return await self._feed()
+
+    async def _look_first(self, survey: Survey) -> bool:
         """Look what is there, but first whose it is: a stream that a doubt is about is no other record's."""
         self.surveying = True
         while self.reconciler.busy:
             self._changed.clear()
             await self._changed.wait()
         try:
-            return self.stopped is None and await Survey(self).run()
+            return self.going and await survey.run()
         finally:
             self.surveying = False
+
+    @property
+    def going(self) -> bool:
+        """Return whether the lane may go on: nobody stopped it, nobody asked it to leave its seat."""
+        return self.stopped is None and not self.leaving
+
+    def leave(self) -> None:
+        """Send nothing more for now: as `stop`, but for later. It may be asked again while it drains.
+
+        Attempts under way end in order, and so does a token request; one that only waits for its next try does not.
+        """
+        if self.stopped is None:
+            self.leaving = True
+            self.limiter.close()
+            self._stopping.set()
+            self._changed.set()
+            self.reconciler.hurry()
+            if self.credential.resume_at > self.tools.clock.monotonic():
+                for scope in self._fetching:
+                    scope.cancel()
+
+    def _come_back(self) -> None:
+        self.leaving = False
+        self._stopping = anyio.Event()
+        self._retry_at = 0.0
+        self._sized_at, self._sized_sent = self.tools.clock.monotonic(), self.sent
+        if self.stopped is None:
+            self.limiter.open()
+
+    def rests_until(self) -> float:
+        """Return the monotonic instant before which it can send nothing; one in the past where it flows.
+
+        Of a lane that has left: the instant from which on a seat is of use to it.
+        """
+        pause = max(self.limiter.resume_at, self.credential.resume_at)
+        if self._ready or self._workers or (self._survey is None and self._claims_on):
+            return max(pause, self._retry_at)
+        instants = [due for due, _, _ in self._waiting[:1]]
+        if self.reconciler.count:
+            instants.append(self.reconciler.settles_at)
+        return max(pause, min(instants, default=0.0))
 
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
@@ -139,7 +203,7 @@ class Lane:
         """Wait, but no longer than until the lane is stopped; return whether it goes on."""
         with anyio.move_on_after(seconds):
             await self._stopping.wait()
-        return self.stopped is None
+        return self.going
 
     def start(self, work: Callable[[], object]) -> None:
         """Start a task that ends before the lane does."""
@@ -150,8 +214,13 @@ class Lane:
         self._changed.set()
 
     def _release(self) -> None:
+        """Give everything back that is held; where only retries were left, note when they all are due."""
+        if self._waiting and not self._ready and not self._claims_on:
+            self._retry_at = max(due for due, _, _ in self._waiting)
         for claim in [*self._ready, *(claim for _, _, claim in self._waiting)]:
+            self._dry = False
             self._attempts.settle(claim, Event.NOT_APPLIED, attempts=claim.attempts)
+            self.returned(charged=True)
         self._ready.clear()
         self._waiting.clear()
 
@@ -188,26 +257,34 @@ class Lane:
     def _held(self) -> int:
         return len(self._ready) + len(self._waiting) + self._workers
 
-    async def _feed(self) -> None:
-        """Keep the window filled, ahead of the limiter, so that no worker waits for the disk."""
-        dry = False
-        while self.stopped is None:
+    async def _feed(self) -> bool:
+        """Keep the window filled, ahead of the limiter, so that no worker waits for the disk.
+
+        Return whether nothing is left; where not, the lane was stopped, or leaves.
+        """
+        while self.going:
             if self._returned:
-                self._returned, dry = False, False
+                self._returned, self._dry = False, False
                 await self.tools.recorder.flush()  # what was put back can be claimed once it is on disk
             room = self._window - self._held
-            if not dry and not self.holding and room * 2 >= self._window and self._may_claim():
-                dry = await self._claim(room)
+            if self._claims_on and not self.holding and room * 2 >= self._window:
+                self._dry = await self._claim(room)
                 continue
-            if dry and self._held == 0:
+            if self._dry and self._held == 0:
                 if not self.reconciler.busy:
                     await self.tools.recorder.flush()  # what was put back may still be on its way to the ledger
                     if not self._returned and self._held == 0 and not self.reconciler.busy:
-                        return
+                        return self.going
                     continue
                 self.reconciler.hurry()
             self._changed.clear()
             await self._changed.wait()
+        return False
+
+    @property
+    def _claims_on(self) -> bool:
+        """Return whether there is more to claim, and nothing keeps the lane from it but its window."""
+        return not self._dry and self._may_claim()
 
     def _may_claim(self) -> bool:
         """Return whether doubts leave room for more; and before the server has answered once, go one at a time."""
@@ -277,7 +354,7 @@ class Lane:
         """Send one record after the other, until none is ready."""
         ready, attempts = self._ready, self._attempts
         try:
-            while ready and self.stopped is None and not self.holding and self._workers <= self.width:
+            while ready and self.going and not self.holding and self._workers <= self.width:
                 claim = ready.popleft()
                 body = attempts.prepare(claim)
                 if body is not None:
@@ -401,7 +478,7 @@ class Lane:
             self._group.start_soon(self._bring_back)
 
     async def _bring_back(self) -> None:
-        while self._waiting and self.stopped is None:
+        while self._waiting and self.going:
             due = self._waiting[0][0] - self.tools.clock.monotonic()
             if due > 0:
                 # A shorter delay may be added meanwhile; no retry is worse off than by this step for it.

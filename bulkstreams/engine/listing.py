@@ -27,6 +27,10 @@ class Listing:
     def __init__(self, lane: Lane, meanwhile: str) -> None:
         self._lane = lane
         self._meanwhile = meanwhile
+        self._cursor: str | None = None
+        self._seen: set[str] = set()
+        self._failures = 0
+        self._is_whole = False
         self.pages = 0
         self.unreached: str | None = None
         """Why the tenant is given up, where there was not even a connection: then the lane was not stopped."""
@@ -34,34 +38,33 @@ class Listing:
     async def run(self, take: Callable[[Page], Awaitable[None]]) -> bool:
         """Hand each page to `take`; return whether the whole list was seen.
 
-        Where it was not, the lane is stopped with the reason, unless it was never connected (`unreached`).
+        Where it was not, the lane is stopped with the reason, unless it was never connected (`unreached`), or it leaves
+        its seat: then another `run` goes on with the page that comes next.
         """
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await self._page(cursor)
+        while not self._is_whole:
+            page = await self._page(self._cursor)
             if page is None:
                 return False
             await take(page)
-            if page.next is None:
-                return True
-            if page.next in seen:
+            self._is_whole = page.next is None
+            if page.next in self._seen:
                 # A list that goes in circles was not seen whole, and what was not seen proves no absence.
                 self._stop("lists its streams in circles")
                 return False
-            cursor = page.next
-            seen.add(cursor)
+            if page.next is not None:
+                self._cursor = page.next
+                self._seen.add(page.next)
+        return True
 
     async def reach(self) -> bool:
         """Ask for the first page alone, until there is one; return whether there was."""
         return await self._page(None) is not None
 
     async def _page(self, cursor: str | None) -> Page | None:
-        """Fetch one page; None where it is not to be had, or the lane was stopped."""
+        """Fetch one page; None where it is not to be had, or the lane was stopped, or leaves."""
         lane = self._lane
-        failures = 0
         with lane.breaker.looking():
-            while lane.stopped is None:
+            while lane.going:
                 await lane.breaker.turn()
                 token = lane.credential.current() or await lane.token()
                 ticket = None if token is None else await lane.limiter.acquire(lambda: lane.in_flight)
@@ -74,17 +77,18 @@ class Listing:
                 page = await self._read(ticket, answer, token)
                 if page is not None:
                     self.pages += 1
+                    self._failures = 0
                     return page
                 if isinstance(answer, Reply) and answer.status in {401, 429}:
                     continue
-                failures += 1
-                if self._is_given_up(answer, failures):
+                self._failures += 1
+                if self._is_given_up(answer):
                     return None
                 if not lane.breaker.is_open:
-                    await lane.sleep(backoff(failures, lane.tools.draw()))
+                    await lane.sleep(backoff(self._failures, lane.tools.draw()))
         return None
 
-    def _is_given_up(self, answer: Reply | Failure, failures: int) -> bool:
+    def _is_given_up(self, answer: Reply | Failure) -> bool:
         """Return whether a page that failed so often in a row is asked for no more; then say why."""
         breaker, cause = self._lane.breaker, _cause(answer)
         if isinstance(answer, Failure) and not answer.sent:
@@ -96,9 +100,9 @@ class Listing:
                 self._stop(f"could not be looked up ({breaker.story()})")
             if breaker.outage.answered:
                 return breaker.gave_up
-        if used_up(failures, RETRIES):
+        if used_up(self._failures, RETRIES):
             self._stop(f"could not be looked up ({cause})")
-        return used_up(failures, RETRIES)
+        return used_up(self._failures, RETRIES)
 
     async def _ask(self, cursor: str | None, token: str) -> Reply | Failure:
         lane = self._lane

@@ -5,7 +5,7 @@ This module must never send anything, nor keep a line longer than its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -69,10 +69,8 @@ class Reading:
             self.files[await self.ledger.input(one.name)] = one
         source = self._source()
         if source is not None and await self.ledger.same_source(source):
-            for name in await self.ledger.known_tenants():
-                address = self.tenants.address(name)
-                if address is not None:
-                    await self.ledger.tenant(name, address)
+            known = [(name, self.tenants.address(name)) for name in await self.ledger.known_tenants()]
+            await self.ledger.tenants((name, address) for name, address in known if address is not None)
             return False
         await self.ledger.begin_reading(source or "", self.clock())
         for id_, one in self.files.items():
@@ -92,11 +90,13 @@ class Reading:
         rows: list[Row] = []
         batches = one.batches()
         while (lines := await _next(one, batches)) is not None:
-            for line in lines:
-                found = _TOO_LONG if line.data is None else read_line(line.data, self.rules, self.unresolvable)
+            read = [
+                _TOO_LONG if line.data is None else read_line(line.data, self.rules, self.unresolvable)
+                for line in lines
+            ]
+            await self._meet(dict.fromkeys(one.tenant for one in read if type(one) is Record or one.key is not None))
+            for line, found in zip(lines, read, strict=True):
                 tenant = self._ids.get(found.tenant)
-                if tenant is None and (type(found) is Record or found.key is not None):
-                    tenant = await self._tenant(found.tenant)
                 if type(found) is Record and type(tenant) is int:
                     rows.append(self._usable(id_, one, line, found, tenant))
                 else:
@@ -136,13 +136,18 @@ class Reading:
             message="; ".join(map(str, problems)),
         )
 
-    async def _tenant(self, text: str | None) -> int | Problem:
-        located = self.tenants.locate(text)
-        if text is None and not isinstance(located, Problem):
-            await self.ledger.bind(located[1])
-        id_ = located if isinstance(located, Problem) else await self.ledger.tenant(*located)
-        self._ids[text] = id_
-        return id_
+    async def _meet(self, tenants: Iterable[str | None]) -> None:
+        """Find out which tenants are meant by the texts that are new: with one commit for them all."""
+        new = [text for text in tenants if text not in self._ids]
+        if not new:
+            return
+        found = {text: self.tenants.locate(text) for text in new}
+        usable = {text: located for text, located in found.items() if not isinstance(located, Problem)}
+        if None in usable:
+            await self.ledger.bind(usable[None][1])
+        ids = await self.ledger.tenants(usable.values()) if usable else {}
+        for text, located in found.items():
+            self._ids[text] = located if isinstance(located, Problem) else ids[located[0]]
 
     async def _ingest(self, rows: list[Row]) -> None:
         for duplicate in await self.ledger.ingest(rows):

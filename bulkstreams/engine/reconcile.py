@@ -8,7 +8,7 @@ the server. This module must never send a create, nor judge a stream itself (`co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -29,6 +29,22 @@ MOST_DOUBTS: Final = 10_000
 _RECHECK_S: Final = 0.5
 
 
+@dataclass(slots=True)
+class _LookUp:
+    """A listing that doubts are held against, kept where the lane leaves its seat in the middle of it."""
+
+    began: float
+    doubts: list[Doubt]
+    found: dict[str | bytes, list[Stream]]
+    listing: Listing
+
+    async def take(self, page: Page) -> None:
+        """Keep those streams of a page that a doubt may be about."""
+        for stream in page.streams:
+            if stream.mark in self.found:
+                self.found[stream.mark].append(stream)
+
+
 class Reconciler:
     """The doubts of one lane, and the task that clears them while the lane's other records go on."""
 
@@ -40,6 +56,7 @@ class Reconciler:
         self._earlier_settle_at = 0.0
         self._runs = False
         self._quota_is_full = False
+        self._look_up: _LookUp | None = None
         self._idle = asyncio.Event()
         self._pages, self._sent = 0, 0  # what the last listing cost, and the creates sent when it ended
 
@@ -55,8 +72,11 @@ class Reconciler:
 
     @property
     def settles_at(self) -> float:
-        """Return the monotonic instant from which on absence says something of the first of them."""
+        """Return the monotonic instant from which on a look-up can clear the first of them."""
         return min(self._instants(), default=0.0)
+
+    def _instants(self) -> list[float]:
+        return [*self._settles_at.values(), *([self._earlier_settle_at] if self._earlier else [])]
 
     @property
     def has_room(self) -> bool:
@@ -75,11 +95,15 @@ class Reconciler:
             self._lost_since[id_] = lost_since
         self._start()
 
-    def resume(self, doubts: int) -> None:
-        """Begin with the doubts that the ledger holds of earlier runs, whose attempts may have ended just now."""
+    def expect(self, doubts: int) -> None:
+        """Take in the doubts that the ledger holds of earlier runs, whose attempts may have ended just now."""
         self._earlier = doubts
         self._earlier_settle_at = self._lane.tools.clock.monotonic() + self._lane.settings.settle_s
-        self._start()
+
+    def resume(self) -> None:
+        """Go on with the doubts that there are, as the lane takes its seat."""
+        if self.count or self._quota_is_full:
+            self._start()
 
     def hurry(self) -> None:
         """Look up as soon as there is something to clear: the lane has nothing else to do."""
@@ -93,6 +117,8 @@ class Reconciler:
     async def _run(self) -> None:
         lane = self._lane
         try:
+            if self._quota_is_full:
+                await self._stop_over_quota()  # it had begun to when the lane left its seat
             while self.count and await self._wait_until_due() and await self._clear():
                 if self._quota_is_full:
                     await self._stop_over_quota()
@@ -105,17 +131,14 @@ class Reconciler:
     async def _wait_until_due(self) -> bool:
         """Wait until a look-up can clear a doubt and is worth its price; return whether the lane goes on."""
         lane = self._lane
-        wait = min(self._instants()) - lane.tools.clock.monotonic()
+        wait = self.settles_at - lane.tools.clock.monotonic()
         if wait > 0 and not await lane.sleep(wait):
             return False
-        while lane.stopped is None and not self._due():
+        while lane.going and not self._due():
             self._idle.clear()
             with anyio.move_on_after(_RECHECK_S):
                 await self._idle.wait()
-        return lane.stopped is None
-
-    def _instants(self) -> list[float]:
-        return [*self._settles_at.values(), *([self._earlier_settle_at] if self._earlier else [])]
+        return lane.going
 
     def _due(self) -> bool:
         return look_up_now(
@@ -128,31 +151,46 @@ class Reconciler:
     # -- what ----------------------------------------------------------------------------------------------------------
 
     async def _clear(self) -> bool:
-        """Look all present doubts up with one listing and settle those it decides; return whether to go on."""
+        """Look all present doubts up with one listing and settle those it decides; return whether to go on.
+
+        A look-up that the lane's leaving cut short goes on where it was.
+        """
+        lane = self._lane
+        if self._look_up is None:
+            self._look_up = await self._begin()
+        look_up = self._look_up
+        if look_up is None:
+            self._earlier = 0
+            self._settles_at.clear()
+            return True
+        if not await self._list(look_up):
+            return False
+        owned = await self._owned([stream.id for streams in look_up.found.values() for stream in streams])
+        if not lane.going:
+            return False  # an answer that is still on its way may name one of these streams
+        self._look_up = None
+        self._judge(look_up, owned)
+        lane.wake()
+        return lane.going
+
+    async def _begin(self) -> _LookUp | None:
+        """Begin a look-up of all present doubts; None where the ledger has none."""
         lane = self._lane
         began = lane.tools.clock.monotonic()
         await lane.tools.recorder.flush()
         doubts = await lane.tools.ledger.doubts(lane.tenant, MOST_DOUBTS)
-        if not doubts:
-            self._earlier = 0
-            self._settles_at.clear()
-            return True
-        found = await self._list(doubts)
-        if found is None:
-            return False
-        owned = await self._owned([stream.id for streams in found.values() for stream in streams])
-        if lane.stopped is not None:
-            return False  # an answer that is still on its way may name one of these streams
-        for doubt in map(self._dated, doubts):
-            mature = self._settles_at.get(doubt.id, self._earlier_settle_at) <= began
-            judgement = judge(doubt, found[mark(doubt)], owned, mature=mature)
+        found: dict[str | bytes, list[Stream]] = {mark(doubt): [] for doubt in doubts}
+        return _LookUp(began, doubts, found, Listing(lane, "records stay in doubt")) if doubts else None
+
+    def _judge(self, look_up: _LookUp, owned: set[str]) -> None:
+        for doubt in map(self._dated, look_up.doubts):
+            mature = self._settles_at.get(doubt.id, self._earlier_settle_at) <= look_up.began
+            judgement = judge(doubt, look_up.found[mark(doubt)], owned, mature=mature)
             if judgement is None:
                 continue
             if judgement.stream is not None and judgement.event is Event.FOUND_OURS:
                 owned.add(judgement.stream.id)  # a stream proves one record at most
             self._settle(doubt, judgement)
-        lane.wake()
-        return lane.stopped is None
 
     def _dated(self, doubt: Doubt) -> Doubt:
         """Date a first loss of this run by the server's clock as it is known now: at its claim it may not have been."""
@@ -160,24 +198,16 @@ class Reconciler:
         since = None if sent_at is None else self._lane.server_clock.at(sent_at)
         return doubt if since is None else doubt._replace(ours_since=since)
 
-    async def _list(self, doubts: Sequence[Doubt]) -> dict[str | bytes, list[Stream]] | None:
-        """Page through the tenant's streams and keep those that a doubt may be about; None: it could not be done."""
-        lane = self._lane
-        found: dict[str | bytes, list[Stream]] = {mark(doubt): [] for doubt in doubts}
-
-        async def take(page: Page) -> None:
-            for stream in page.streams:
-                if stream.mark in found:
-                    found[stream.mark].append(stream)
-
-        listing = Listing(lane, "records stay in doubt")
-        whole = await listing.run(take)
+    async def _list(self, look_up: _LookUp) -> bool:
+        """Page through the tenant's streams; return whether they were seen to their end."""
+        lane, listing = self._lane, look_up.listing
+        whole = await listing.run(look_up.take)
         self._pages, self._sent = listing.pages, lane.sent
         if listing.unreached is not None:
             await lane.give_up(listing.unreached)
-        return found if whole else None
+        return whole
 
-    async def _owned(self, ids: Sequence[str]) -> set[str]:
+    async def _owned(self, ids: list[str]) -> set[str]:
         """Return the ids that other records already stand for, those of creates that were just under way included."""
         if not ids:
             return set()
@@ -210,8 +240,10 @@ class Reconciler:
         """End the lane; first let what is under way be answered, and clear the doubts that this leaves, too."""
         lane = self._lane
         await lane.hold()
-        if self.count:
+        if lane.going and self.count:
             await self._clear()
+        if lane.leaving:
+            return
         lane.stop(
             f"{lane.tenant} answered 409 although no stream of that name is there: "
             "its quota of event streams is used up",

@@ -24,15 +24,23 @@ class Survey:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
+        self._listing = Listing(lane, "nothing was sent")
         self._differing: dict[int, tuple[Doubt, Judgement]] = {}
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether it ended short of its end, since the tenant cannot be reached."""
+        return self._listing.unreached is not None
+
     async def run(self) -> bool:
-        """Settle the pending records whose streams stand at the tenant; return whether the lane may go on to send."""
+        """Settle the pending records whose streams stand at the tenant; return whether the lane may go on to send.
+
+        Where the lane leaves meanwhile, another `run` goes on with the page that comes next.
+        """
         lane = self._lane
-        listing = Listing(lane, "nothing was sent")
-        whole = await listing.run(self._take)
-        if listing.unreached is not None:
-            await lane.give_up(listing.unreached)
+        whole = await self._listing.run(self._take)
+        if self._listing.unreached is not None:
+            await lane.give_up(self._listing.unreached)
         if not whole:
             return False
         for record, judgement in self._differing.values():

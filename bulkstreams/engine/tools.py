@@ -23,7 +23,14 @@ class Clock(Protocol):
 
 
 class Credential(Protocol):
-    """Where a lane gets its token."""
+    """Where a lane gets its token.
+
+    `resume_at` is the monotonic instant before which the tenant is not asked for one again, since it did not answer.
+    """
+
+    @property
+    def resume_at(self) -> float:
+        """Return that instant; in the past where nothing keeps it from asking."""
 
     def current(self) -> str | None:
         """Return the token if there is a fresh one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -90,11 +90,18 @@ class Ledger:
 
     async def tenant(self, name: str, address: str) -> int:
         """Return the ledger's id of a tenant; the first call of a name notes its address, later ones check it."""
-        known = self._tenants.get(name)
-        if known is None:
-            known = await self._writer.do(lambda db: _tenant(db, self.path, name, address))
-            self._tenants[name] = known
-        return known
+        return (await self.tenants([(name, address)]))[name]
+
+    async def tenants(self, located: Iterable[tuple[str, str]]) -> Mapping[str, int]:
+        """Return the ids of all tenants met so far, those of `located` (names with addresses) among them.
+
+        As `tenant` of each, with one commit for them all.
+        """
+        new = {name: address for name, address in located if name not in self._tenants}
+        if new:
+            ids = await self._writer.do(lambda db: {name: _tenant(db, self.path, name, new[name]) for name in new})
+            self._tenants.update(ids)
+        return self._tenants
 
     async def known_tenants(self) -> list[TenantName]:
         """Return the tenants that the ledger has met."""
@@ -371,7 +378,10 @@ def _present(db: sqlite3.Connection, reading: int, states: Sequence[State]) -> l
 
 
 def _todo(db: sqlite3.Connection, reading: int) -> dict[TenantName, tuple[int, int]]:
-    """Count what is pending and in doubt by tenant, each by the partial index that has nothing else in it."""
+    """Count what is pending and in doubt by tenant, in the order in which they were met.
+
+    Each by the partial index that has nothing else in it.
+    """
     todo: dict[TenantName, tuple[int, int]] = {}
     for name, pending, in_doubt in db.execute(
         """SELECT name, sum(pending), sum(in_doubt) FROM (
@@ -380,7 +390,7 @@ def _todo(db: sqlite3.Connection, reading: int) -> dict[TenantName, tuple[int, i
                UNION ALL
                SELECT tenant, 0, count(*) FROM record
                 WHERE state = 'in_doubt' AND reading = :reading GROUP BY tenant
-           ) AS counts JOIN tenant ON tenant.id = counts.tenant GROUP BY tenant.id""",
+           ) AS counts JOIN tenant ON tenant.id = counts.tenant GROUP BY tenant.id ORDER BY tenant.id""",
         {"reading": reading},
     ):
         todo[TenantName(name)] = (pending, in_doubt)

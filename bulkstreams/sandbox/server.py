@@ -37,6 +37,7 @@ from bulkstreams.sandbox.tokens import TokenDesk
 _HUNG_LOOK_S: Final = 0.05  # how often a hung request looks whether its client is still there
 _SHUTDOWN_S: Final = 1.0
 _KEEP_ALIVE_S: Final = 75.0
+_BACKLOG: Final = 4096  # many tenants begin at once; what does not fit waits a second and more, or is reset
 _NEVER_SENT: Final = 599  # the status of a response object for a connection that is gone
 
 
@@ -74,7 +75,7 @@ class Sandbox:
         await runner.setup()
         host, port = self.settings.host, self.settings.port
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
         except OSError as error:
             await runner.cleanup()
             raise _cannot_listen(error, host, port) from error

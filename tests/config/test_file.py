@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkstreams.config.file import DEFAULTS, TENANT, read_file
+from bulkstreams.config.file import DEFAULTS, TENANT, ConfigFile, read_file
 from bulkstreams.errors import ExitCode, UsageError
 
 
@@ -121,3 +121,20 @@ def test_a_place_without_a_line_of_its_own_is_named_without_one(tmp_path: Path) 
     assert error.message == (
         f"{tmp_path / 'bulkstreams.toml'}: tenants.acme.domian is an unknown key (did you mean domain?)."
     )
+
+
+def test_ten_thousand_tenants_are_looked_through_once(tmp_path: Path) -> None:
+    """Where a key stands is looked up, not searched for: the file is taken apart once, however many tenants ask."""
+
+    class Text(str):
+        taken_apart = 0
+
+        def splitlines(self, keepends: bool = False) -> list[str]:
+            Text.taken_apart += 1
+            return super().splitlines(keepends)
+
+    tables = "".join(f'[tenants."t{i}.eu.auth0.com"]\ndomain = "t{i}.eu.auth0.com"\nrate = 5\n' for i in range(10_000))
+    file = ConfigFile(tmp_path / "c.toml", Text(tables))
+    places = [file.where(f"tenants.t{i}.eu.auth0.com.rate") for i in range(10_000)]
+    assert places[9_999] == f"{tmp_path}/c.toml:30000: tenants.t9999.eu.auth0.com.rate"
+    assert Text.taken_apart == 1

@@ -176,6 +176,13 @@ def test_an_unknown_tenant_is_told_with_the_nearest_and_all_that_are_configured(
     assert "did you mean" not in str(settings(tmp_path, TWO).tenant("zzz"))
 
 
+def test_of_many_configured_tenants_a_few_are_named(tmp_path: Path) -> None:
+    """A message about a line stays short, however many tenants there are."""
+    text = "".join(f'[tenants.t{i}]\ndomain = "t{i}.eu.auth0.com"\n' for i in range(2000))
+    message = str(settings(tmp_path, text).tenant("zzz"))
+    assert message.endswith("configured: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 1,990 more")
+
+
 def test_a_domain_without_credentials_is_a_problem_of_the_line(tmp_path: Path) -> None:
     """A line cannot make us call a tenant that nobody configured, whatever the environment holds."""
     environment = {"AUTH0_DOMAIN": "acme.eu.auth0.com", "AUTH0_API_TOKEN": "t"}

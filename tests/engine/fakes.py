@@ -291,6 +291,7 @@ class FakeCredential:
 
     def __init__(self, refreshes: int = 1) -> None:
         self.left, self.number, self.refreshed = refreshes, 1, 0
+        self.resume_at = 0.0
 
     def current(self) -> str | None:
         """Return the token."""
@@ -387,7 +388,8 @@ class Rig:
             if meanwhile is not None:
                 group.start_soon(meanwhile, self.lane)
             counts = self.ledger.counts()
-            await self.lane.run(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
+            self.lane.expect(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
+            await self.lane.run()
             self.ended_at = self.clock.monotonic()
             await self.recorder.flush()
             self.recorder.close()
