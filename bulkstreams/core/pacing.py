@@ -150,6 +150,7 @@ class Pacer:
     def lost(self, ticket: int, now: float) -> None:
         """Take note that no reply to `ticket` will come."""
         self._sent_at.pop(ticket, None)
+        self.level.settle(ticket)
         self._newest = max(self._newest, ticket)
 
     def heard(self, ticket: int, status: int, headers: Mapping[str, str], now: float, draw: float) -> None:
@@ -162,7 +163,11 @@ class Pacer:
             self._time(now - sent_at)
         if status == 429:
             self._refused(ticket, headers, sent_at, now, draw)
-            return
+        else:
+            self._granted(ticket, headers, sent_at, now)
+        self.level.settle(ticket)
+
+    def _granted(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
         self._in_a_row = 0
         self._widen()
         if self._obey:
