@@ -174,7 +174,8 @@ class Level:
     def _anchor(self, reply: Told, budget: Budget, left: int) -> None:
         if budget.limit is not None and budget.limit != self.limit:
             self.limit = budget.limit
-            self._floor = math.ceil(budget.limit * self.reserve)
+            # One token at least is ours: of a bucket of two, nine tenths are all, and nothing would ever go.
+            self._floor = min(math.ceil(budget.limit * self.reserve), budget.limit - 1)
             self._margin = self._least_margin = min(2.0, MARGIN_SHARE * budget.limit)
         self.known = True
         self._left, self._sent, self._asked_at = left, reply.sent, reply.sent_at
