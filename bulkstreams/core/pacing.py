@@ -110,6 +110,7 @@ class Pacer:
         if self.resume_at:
             if now < self.resume_at:
                 return self.resume_at - now
+            self.sustained.resumed(self.resume_at)
             self.resume_at = 0.0
         if in_flight >= self._window:
             return math.inf
@@ -132,7 +133,12 @@ class Pacer:
         latency = self.latency_s or 0.0
         if self._sent - self._newest < HEADROOM * rate * latency + SPARE:
             return 0.0
-        return max(0.0, max(STALLED_S, STALLED_LATENCIES * latency) - (now - self._last_at))
+        return max(0.0, self._patience_s - (now - self._last_at))
+
+    @property
+    def _patience_s(self) -> float:
+        """Return how long replies may stay away before that is no longer usual."""
+        return max(STALLED_S, STALLED_LATENCIES * (self.latency_s or 0.0))
 
     def take(self, now: float) -> int:
         """Note that a request goes; return its ticket, for `heard` or `lost`: 0 where nothing holds requests back."""
@@ -142,7 +148,7 @@ class Pacer:
         self._sent_at[self._sent] = now
         self._last_at = now
         if self._obey:
-            self.sustained.take(now)
+            self.sustained.take(now, self._patience_s)
             if self.level.known:
                 self.level.take(self._sent)
         return self._sent
@@ -155,23 +161,21 @@ class Pacer:
 
     def heard(self, ticket: int, status: int, headers: Mapping[str, str], now: float, draw: float) -> None:
         """Take from the reply to `ticket` what it says of the budget; after a 429 the whole tenant pauses."""
-        sent_at = self._sent_at.pop(ticket, None)
-        if sent_at is None:
-            sent_at = now - (self.latency_s or 0.0)
-        else:
-            self._newest = max(self._newest, ticket)
-            self._time(now - sent_at)
+        sent_at = self._sent_at.pop(ticket, now - (self.latency_s or 0.0))
         if status == 429:
             self._refused(ticket, headers, sent_at, now, draw)
         else:
             self._granted(ticket, headers, sent_at, now)
+        if ticket != UNWATCHED:
+            self._newest = max(self._newest, ticket)
+            self._time(now - sent_at)
         self.level.settle(ticket)
 
     def _granted(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
         self._in_a_row = 0
         self._widen()
         if self._obey:
-            self.sustained.granted()
+            self.sustained.granted(now, self._patience_s)
             budget = read_budget(headers)
             if budget is not None:
                 self.level.heard(self._told(ticket, headers, sent_at, now), budget)
@@ -214,7 +218,7 @@ class Pacer:
                 if budget is not None and budget.remaining == 0:
                     self.level.refused(self._told(ticket, headers, sent_at, now), budget)
                 else:
-                    self.sustained.refused(now)
+                    self.sustained.refused(now, self._patience_s)
         self._window = 1.0
         pause = pause_after_429(headers, in_a_row=self._in_a_row, draw=draw)
         self.resume_at = max(self.resume_at, now + pause)
