@@ -70,7 +70,6 @@ class Pacer:
         self.sustained = Sustained()
         self.latency_s: float | None = None
         self._obey = obey
-        self._share = 1.0 - reserve
         self._concurrency = concurrency
         self._sent = 0
         self._sent_at: dict[int, float] = {}
@@ -85,8 +84,10 @@ class Pacer:
     @property
     def open(self) -> bool:
         """Return whether nothing is known to hold requests back: then they need no ticket of their own."""
-        return self._window >= self._concurrency and not (
-            self.level.known or self.sustained.learned is not None or self.resume_at
+        return (
+            self._window >= self._concurrency
+            and self._sent > 0  # the first is watched, also where there is never more than one
+            and not (self.level.known or self.sustained.learned is not None or self.resume_at)
         )
 
     @property
@@ -111,9 +112,10 @@ class Pacer:
             if now < self.resume_at:
                 return self.resume_at - now
             self.sustained.resumed(self.resume_at)
+            self._last_at = max(self._last_at, self.resume_at)
             self.resume_at = 0.0
         if in_flight >= self._window:
-            return math.inf
+            return self._until_stalled(in_flight, now)
         if not self._obey:
             return 0.0
         wait = self.sustained.wait(now)
@@ -124,6 +126,15 @@ class Pacer:
             at_least = self._unpile(self.level.refill or 0.0, now) if in_flight else 0.0
             wait = max(wait, self.level.wait(self._sent, in_flight, at_least, quiet, now))
         return wait
+
+    def _until_stalled(self, in_flight: int, now: float) -> float:
+        """Return the seconds after which one goes although the window is full: what fills it may hang.
+
+        Not where no reply came ever, and never above the ceiling.
+        """
+        if self.latency_s is None or in_flight >= self._concurrency:
+            return math.inf
+        return max(0.0, self._patience_s - (now - self._last_at))
 
     def _unpile(self, rate: float, now: float) -> float:
         """Return the seconds to wait where more are unanswered than the usual latency explains; else 0.
@@ -172,15 +183,19 @@ class Pacer:
         self.level.settle(ticket)
 
     def _granted(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
-        self._in_a_row = 0
-        self._widen()
-        if self._obey:
-            self.sustained.granted(now, self._patience_s)
-            budget = read_budget(headers)
-            if budget is not None:
-                self.level.heard(self._told(ticket, headers, sent_at, now), budget)
-                if ticket > self._last_refused or not self._last_refused:
-                    self._window = max(self._window, self._careful)
+        # What went before the tenant was refused says nothing of what it bears afterwards.
+        newer = ticket > self._last_refused or self.open
+        if newer:
+            self._in_a_row = 0
+            self._widen()
+        if not self._obey:
+            return
+        self.sustained.granted(now, self._patience_s)
+        budget = read_budget(headers)
+        if budget is not None:
+            self.level.heard(self._told(ticket, headers, sent_at, now), budget)
+            if newer:
+                self._window = max(self._window, self._careful)
 
     def _time(self, taken: float) -> None:
         """Smooth latency and its spread as TCP does (RFC 6298, section 2), upwards faster than downwards."""
@@ -208,17 +223,20 @@ class Pacer:
 
     def _refused(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float, draw: float) -> None:
         """Pause; one pause for all that were under way when it began: they say nothing new."""
-        budget = read_budget(headers)
-
         if ticket > self._last_refused or self.open:
             self._last_refused = self._sent
             self._in_a_row += 1
             self._careful = max(1.0, self._window / 2)
             if self._obey:
-                if budget is not None and budget.remaining == 0:
-                    self.level.refused(self._told(ticket, headers, sent_at, now), budget)
-                else:
-                    self.sustained.refused(now, self._patience_s)
+                self._learn(ticket, headers, sent_at, now)
         self._window = 1.0
         pause = pause_after_429(headers, in_a_row=self._in_a_row, draw=draw)
         self.resume_at = max(self.resume_at, now + pause)
+
+    def _learn(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
+        """Take from a 429 which bucket was empty: the one that the headers show, or one that they do not."""
+        budget = read_budget(headers)
+        if budget is not None and budget.remaining == 0:
+            self.level.refused(self._told(ticket, headers, sent_at, now), budget)
+        else:
+            self.sustained.refused(now, self._patience_s)
