@@ -215,7 +215,7 @@ class Pacer:
         apart = 2 * self._spread_s
         uncounted = unordered = 0
         for other, at in reversed(self._sent_at.items()):
-            if at <= sent_at - apart:
+            if other < ticket and at <= sent_at - apart:
                 break
             uncounted += 1
             unordered += other < ticket

@@ -19,7 +19,7 @@ PLATEAU_S: Final = 8.0
 """Seconds after a refusal at which the rate is back at what was learned, …"""
 
 PLATEAU_REQUESTS: Final = 60
-"""… or so many requests' time, where that is longer: a slow bucket needs it to tell a little more from a little less."""
+"""… or so many requests' time, where that is longer: a slow bucket needs it to tell more from less."""
 
 GUESS_PLATEAUS: Final = 0.125
 """The part of that time for a rate that was guessed, not measured: it is left upwards soon."""
