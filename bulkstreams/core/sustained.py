@@ -33,6 +33,9 @@ FORGOTTEN: Final = 8.0
 LATE_REQUESTS: Final = 2.0
 """A sender that is late by less than so many requests' time may catch up: timers and replies are never exact."""
 
+SILENCE_S: Final = 5.0
+"""The longest silence that is still work: a ceiling of ours, or a bucket that shows, may let one go so seldom."""
+
 _WEIGHT: Final = 30
 """Requests after which a new measurement counts as much as all that were before."""
 
@@ -41,7 +44,7 @@ _WEIGHT: Final = 30
 class Sustained:
     """What one tenant sustains, in requests a second; `learned` None: it never refused, or that is long ago.
 
-    `patience_s` is how long a tenant that is at work may be silent.
+    `patience_s`: how long this tenant may take to answer.
     """
 
     learned: float | None = None
@@ -112,7 +115,7 @@ class Sustained:
     def _leave_out_silence(self, now: float, patience_s: float) -> None:
         """Count no time in which something was due, by our own pace and pauses, but nothing was heard."""
         silence = now - self._due_at
-        if silence <= patience_s:
+        if silence <= max(SILENCE_S, patience_s):
             return
         self._due_at = now
         if self._emptied_at is not None:
