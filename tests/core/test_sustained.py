@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +143,7 @@ def test_requests_go_one_share_of_a_second_apart() -> None:
         rate.take(now, PATIENCE_S)
         rate.granted(now, PATIENCE_S)
         times.append(now)
-    apart = [later - earlier for earlier, later in zip(times[3:], times[4:], strict=False)]
+    apart = [later - earlier for earlier, later in pairwise(times[3:])]
     assert apart == [pytest.approx(1 / (20.0 * (1 - DIP)), rel=0.02)] * len(apart)
 
 
