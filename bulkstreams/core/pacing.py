@@ -214,11 +214,12 @@ class Pacer:
         """Say of a reply which requests it may not have counted."""
         apart = 2 * self._spread_s
         uncounted = unordered = 0
+        hung = now - self._patience_s
         for other, at in reversed(self._sent_at.items()):
-            if other < ticket and at <= sent_at - apart:
+            if other < ticket and at <= hung:
                 break
             uncounted += 1
-            unordered += other < ticket
+            unordered += other < ticket and at > sent_at - apart
         return Told(ticket, headers, sent_at, now, self._sent, len(self._sent_at), uncounted, unordered, apart)
 
     def _refused(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float, draw: float) -> None:
