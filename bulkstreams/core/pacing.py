@@ -208,7 +208,8 @@ class Pacer:
 
     def _widen(self) -> None:
         if self._window < self._concurrency:
-            self._window += 1.0 if self._window < self._careful else 1.0 / self._window
+            wider = self._window + (1.0 if self._window < self._careful else 1.0 / self._window)
+            self._window = min(float(self._concurrency), wider)
 
     def _told(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> Told:
         """Say of a reply which requests it may not have counted."""
