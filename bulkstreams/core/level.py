@@ -141,7 +141,7 @@ class Level:
             if wait > SENSIBLE_RESET_S:
                 wait = BLIND_S - (now - self._at)
         # Others took what was to be left to them: each second brings one token at least, as a rule.
-        return wait + max(0, self._floor - self._told)
+        return wait + min(SENSIBLE_RESET_S, max(0, self._floor - self._told))
 
     # -- what replies tell --------------------------------------------------------------------------------------------
 

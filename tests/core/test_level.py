@@ -279,6 +279,13 @@ def test_what_others_took_of_their_reserve_is_waited_for() -> None:
     assert waits[1] - waits[0] == pytest.approx(3.0)
 
 
+def test_no_bucket_takes_longer_than_any_window_to_come_back() -> None:
+    """However far below the floor a great bucket is, one asks again after a minute or two."""
+    level = Level(reserve=0.5)
+    hear(level, reply(told(0, limit=200_000)))
+    assert level.wait(1, 0, 0.0, 0.0, AT) <= BLIND_S + SENSIBLE_RESET_S + 0.1
+
+
 # -- nothing is sure, and nobody is under way -------------------------------------------------------------------------
 
 
