@@ -37,6 +37,7 @@ BLIND_S: Final = 1.0
 """The wait for more tokens where nothing is left and the server does not say when more come."""
 
 LEAST_SLOTS: Final = 3
+"""Measured refills from which on they are believed."""
 
 UNORDERED_SHARE: Final = 0.1
 """The share of the bucket that may be in doubt about their order, where a refill is measured."""
@@ -45,7 +46,13 @@ _CALMING: Final = 0.9995
 """What a granted request leaves of the margin: half of it goes in about 1,400 requests."""
 
 _DISTRUST: Final = 0.5
+"""What a refused guess leaves of the trust in guesses."""
+
 _TRUST: Final = 1.02
+"""By how much a guess that was granted restores it: 35 of them make up for one that was refused."""
+
+_LEAST_TRUST: Final = 0.02
+"""However often guesses were refused, some go: or trust could never grow again."""
 
 
 class Told(NamedTuple):
@@ -120,6 +127,10 @@ class Level:
         if self._left - (ticket - self._sent) - self._floor < 0:
             self._guessed.add(ticket)
 
+    def settle(self, ticket: int) -> None:
+        """Forget how the request `ticket` went: it has its reply, whatever that told, or will have none."""
+        self._guessed.discard(ticket)
+
     def _until_more(self, now: float) -> float:
         """Return the seconds until the server said that more tokens come, by its own clock, never too few."""
         offset = self._offset()
@@ -130,7 +141,7 @@ class Level:
             if wait > SENSIBLE_RESET_S:
                 wait = BLIND_S - (now - self._at)
         # Others took what was to be left to them: each second brings one token at least, as a rule.
-        return wait + max(0, self._floor - self._told)
+        return wait + min(SENSIBLE_RESET_S, max(0, self._floor - self._told))
 
     # -- what replies tell --------------------------------------------------------------------------------------------
 
@@ -138,7 +149,6 @@ class Level:
         """Take the level from a reply to a request that took a token."""
         self._note_clock(reply.headers, reply.now)
         if reply.ticket in self._guessed:
-            self._guessed.discard(reply.ticket)
             self._trust = min(1.0, self._trust * _TRUST)
         left = budget.remaining - reply.uncounted
         self._margin = max(self._least_margin, self._margin * _CALMING)
@@ -155,8 +165,7 @@ class Level:
         """Take note of a request that this bucket refused: there was less in it than was thought."""
         self._note_clock(reply.headers, reply.now)
         if reply.ticket in self._guessed:
-            self._guessed.discard(reply.ticket)
-            self._trust = max(0.02, self._trust * _DISTRUST)
+            self._trust = max(_LEAST_TRUST, self._trust * _DISTRUST)
         self._slot = None
         self._anchor(reply, budget, -reply.uncounted)
         if self.limit is not None:
@@ -165,7 +174,8 @@ class Level:
     def _anchor(self, reply: Told, budget: Budget, left: int) -> None:
         if budget.limit is not None and budget.limit != self.limit:
             self.limit = budget.limit
-            self._floor = math.ceil(budget.limit * self.reserve)
+            # One token at least is ours: of a bucket of two, nine tenths are all, and nothing would ever go.
+            self._floor = min(math.ceil(budget.limit * self.reserve), budget.limit - 1)
             self._margin = self._least_margin = min(2.0, MARGIN_SHARE * budget.limit)
         self.known = True
         self._left, self._sent, self._asked_at = left, reply.sent, reply.sent_at

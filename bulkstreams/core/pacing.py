@@ -70,7 +70,6 @@ class Pacer:
         self.sustained = Sustained()
         self.latency_s: float | None = None
         self._obey = obey
-        self._share = 1.0 - reserve
         self._concurrency = concurrency
         self._sent = 0
         self._sent_at: dict[int, float] = {}
@@ -85,8 +84,10 @@ class Pacer:
     @property
     def open(self) -> bool:
         """Return whether nothing is known to hold requests back: then they need no ticket of their own."""
-        return self._window >= self._concurrency and not (
-            self.level.known or self.sustained.learned is not None or self.resume_at
+        return (
+            self._window >= self._concurrency
+            and self._sent > 0  # the first is watched, also where there is never more than one
+            and not (self.level.known or self.sustained.learned is not None or self.resume_at)
         )
 
     @property
@@ -110,9 +111,11 @@ class Pacer:
         if self.resume_at:
             if now < self.resume_at:
                 return self.resume_at - now
+            self.sustained.resumed(self.resume_at)
+            self._last_at = max(self._last_at, self.resume_at)
             self.resume_at = 0.0
         if in_flight >= self._window:
-            return math.inf
+            return self._until_stalled(in_flight, now)
         if not self._obey:
             return 0.0
         wait = self.sustained.wait(now)
@@ -124,6 +127,15 @@ class Pacer:
             wait = max(wait, self.level.wait(self._sent, in_flight, at_least, quiet, now))
         return wait
 
+    def _until_stalled(self, in_flight: int, now: float) -> float:
+        """Return the seconds after which one goes although the window is full: what fills it may hang.
+
+        Not where no reply came ever, and never above the ceiling.
+        """
+        if self.latency_s is None or in_flight >= self._concurrency:
+            return math.inf
+        return max(0.0, self._patience_s - (now - self._last_at))
+
     def _unpile(self, rate: float, now: float) -> float:
         """Return the seconds to wait where more are unanswered than the usual latency explains; else 0.
 
@@ -132,7 +144,12 @@ class Pacer:
         latency = self.latency_s or 0.0
         if self._sent - self._newest < HEADROOM * rate * latency + SPARE:
             return 0.0
-        return max(0.0, max(STALLED_S, STALLED_LATENCIES * latency) - (now - self._last_at))
+        return max(0.0, self._patience_s - (now - self._last_at))
+
+    @property
+    def _patience_s(self) -> float:
+        """Return how long replies may stay away before that is no longer usual."""
+        return max(STALLED_S, STALLED_LATENCIES * (self.latency_s or 0.0))
 
     def take(self, now: float) -> int:
         """Note that a request goes; return its ticket, for `heard` or `lost`: 0 where nothing holds requests back."""
@@ -142,7 +159,7 @@ class Pacer:
         self._sent_at[self._sent] = now
         self._last_at = now
         if self._obey:
-            self.sustained.take(now)
+            self.sustained.take(now, self._patience_s)
             if self.level.known:
                 self.level.take(self._sent)
         return self._sent
@@ -150,28 +167,35 @@ class Pacer:
     def lost(self, ticket: int, now: float) -> None:
         """Take note that no reply to `ticket` will come."""
         self._sent_at.pop(ticket, None)
+        self.level.settle(ticket)
         self._newest = max(self._newest, ticket)
 
     def heard(self, ticket: int, status: int, headers: Mapping[str, str], now: float, draw: float) -> None:
         """Take from the reply to `ticket` what it says of the budget; after a 429 the whole tenant pauses."""
-        sent_at = self._sent_at.pop(ticket, None)
-        if sent_at is None:
-            sent_at = now - (self.latency_s or 0.0)
-        else:
-            self._newest = max(self._newest, ticket)
-            self._time(now - sent_at)
+        sent_at = self._sent_at.pop(ticket, now - (self.latency_s or 0.0))
         if status == 429:
             self._refused(ticket, headers, sent_at, now, draw)
+        else:
+            self._granted(ticket, headers, sent_at, now)
+        if ticket != UNWATCHED:
+            self._newest = max(self._newest, ticket)
+            self._time(now - sent_at)
+        self.level.settle(ticket)
+
+    def _granted(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
+        # What went before the tenant was refused says nothing of what it bears afterwards.
+        newer = ticket > self._last_refused or self.open
+        if newer:
+            self._in_a_row = 0
+            self._widen()
+        if not self._obey:
             return
-        self._in_a_row = 0
-        self._widen()
-        if self._obey:
-            self.sustained.granted()
-            budget = read_budget(headers)
-            if budget is not None:
-                self.level.heard(self._told(ticket, headers, sent_at, now), budget)
-                if ticket > self._last_refused or not self._last_refused:
-                    self._window = max(self._window, self._careful)
+        self.sustained.granted(now, self._patience_s)
+        budget = read_budget(headers)
+        if budget is not None:
+            self.level.heard(self._told(ticket, headers, sent_at, now), budget)
+            if newer:
+                self._window = max(self._window, self._careful)
 
     def _time(self, taken: float) -> None:
         """Smooth latency and its spread as TCP does (RFC 6298, section 2), upwards faster than downwards."""
@@ -184,32 +208,37 @@ class Pacer:
 
     def _widen(self) -> None:
         if self._window < self._concurrency:
-            self._window += 1.0 if self._window < self._careful else 1.0 / self._window
+            wider = self._window + (1.0 if self._window < self._careful else 1.0 / self._window)
+            self._window = min(float(self._concurrency), wider)
 
     def _told(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> Told:
         """Say of a reply which requests it may not have counted."""
         apart = 2 * self._spread_s
         uncounted = unordered = 0
+        hung = now - self._patience_s
         for other, at in reversed(self._sent_at.items()):
-            if at <= sent_at - apart:
+            if other < ticket and at <= hung:
                 break
             uncounted += 1
-            unordered += other < ticket
+            unordered += other < ticket and at > sent_at - apart
         return Told(ticket, headers, sent_at, now, self._sent, len(self._sent_at), uncounted, unordered, apart)
 
     def _refused(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float, draw: float) -> None:
         """Pause; one pause for all that were under way when it began: they say nothing new."""
-        budget = read_budget(headers)
-
         if ticket > self._last_refused or self.open:
             self._last_refused = self._sent
             self._in_a_row += 1
             self._careful = max(1.0, self._window / 2)
             if self._obey:
-                if budget is not None and budget.remaining == 0:
-                    self.level.refused(self._told(ticket, headers, sent_at, now), budget)
-                else:
-                    self.sustained.refused(now)
+                self._learn(ticket, headers, sent_at, now)
         self._window = 1.0
         pause = pause_after_429(headers, in_a_row=self._in_a_row, draw=draw)
         self.resume_at = max(self.resume_at, now + pause)
+
+    def _learn(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
+        """Take from a 429 which bucket was empty: the one that the headers show, or one that they do not."""
+        budget = read_budget(headers)
+        if budget is not None and budget.remaining == 0:
+            self.level.refused(self._told(ticket, headers, sent_at, now), budget)
+        else:
+            self.sustained.refused(now, self._patience_s)

@@ -1,58 +1,43 @@
-"""What rate-limit headers mean, how long a pause is, and how much of the server's budget may be taken."""
+"""When the next request of a tenant may go: bursts, the refill rate, pauses, slow restarts, and how many at once.
+
+Where a test needs a server there is one bucket and one client with an endless backlog, in a time of their own; whole
+models of servers are played in `tests/pacing`.
+"""
 
 from __future__ import annotations
 
 import math
-from email.utils import formatdate
+from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkstreams.core.pacing import (
+    HEADROOM,
     JITTER,
     PAUSE_CAP_S,
     PAUSE_FLOOR_S,
-    Budget,
+    SPARE,
+    STALLED_LATENCIES,
+    STALLED_S,
+    UNWATCHED,
     Ceiling,
-    ServerClock,
-    Window,
+    Pacer,
     pause_after_429,
-    read_budget,
-    retry_after,
-    seconds_to_reset,
 )
+from tests.core.replies import CALM, DRAWS, HEADERS, Bucket, Client, told
 
-# How long a machine takes to draw or to run an example is no matter of these properties.
-CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-NOW = 1_750_000_000
-DATE = formatdate(NOW, usegmt=True)
-NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after", "date")
-GARBAGE = st.one_of(
-    st.text(max_size=30),
-    st.sampled_from(
-        [
-            "nan", "-nan", "inf", "-inf", "1e999", "-1", "0", "12.7", "1_000", " 7 ", "٣", "", "9" * 400, DATE,
-            "Mon, 99 Foo 20205 99:99:99 +9999", "Wed, 31 Dec 9999 23:59:59 -9959", "Thu, 01 Jan 0000 00:00:00 GMT",
-            "Thu, 01 Jan 1970 00:00:00 GMT", "1 Jan 99999999999999999999 00:00:00 GMT",
-        ]
-    ),
-    st.integers().map(str),
-    st.floats().map(str),
-)  # fmt: skip
-HEADERS = st.dictionaries(st.sampled_from(NAMES), GARBAGE)
-DRAWS = st.floats(0, 1, exclude_max=True)
+AT = 1000.0
+LATENCY_S = 0.03
 
 
-def budget(remaining: int, *, limit: int | None = None, reset: int | None = None) -> dict[str, str]:
-    """Return the headers of a reply that tells of a bucket."""
-    headers = {"x-ratelimit-remaining": str(remaining), "date": DATE}
-    if limit is not None:
-        headers["x-ratelimit-limit"] = str(limit)
-    if reset is not None:
-        headers["x-ratelimit-reset"] = str(NOW + reset)
-    return headers
+def test_a_ceiling_is_a_plain_value() -> None:
+    """No ceiling of ours is a rate of None."""
+    assert Ceiling(rate=None, burst=10) == Ceiling(rate=None, burst=10)
+
+
+# -- how long a pause is ----------------------------------------------------------------------------------------------
 
 
 @CALM
@@ -64,95 +49,12 @@ def test_a_pause_is_never_too_short_too_long_or_no_number(headers: dict[str, str
     assert PAUSE_FLOOR_S <= pause <= PAUSE_CAP_S * (1 + JITTER)
 
 
-@CALM
-@given(HEADERS)
-def test_garbage_in_headers_never_raises(headers: dict[str, str]) -> None:
-    """Each reader answers within its range, or None."""
-    for read in (retry_after, seconds_to_reset):
-        seconds = read(headers)
-        assert seconds is None or 0 <= seconds <= PAUSE_CAP_S
-    found = read_budget(headers)
-    assert found is None or (found.remaining >= 0 and 0 <= found.more_in_s <= PAUSE_CAP_S)
-
-
-@CALM
-@given(st.lists(st.tuples(HEADERS, st.integers(0, 50)), max_size=8), st.floats(0, 0.99))
-def test_a_window_survives_any_sequence_of_replies(replies: list[tuple[dict[str, str], int]], reserve: float) -> None:
-    """Garbage headers leave the wait finite, never negative, never beyond the cap."""
-    window = Window(reserve=reserve)
-    for headers, in_flight in replies:
-        window.replied(headers, in_flight, 10.0)
-        assert 0 <= window.wait(in_flight, 10.0) <= PAUSE_CAP_S
-        window.take()
-
-
-def test_a_budget_is_read_from_its_headers() -> None:
-    """Size, rest and the seconds to the reset come out as the server meant them."""
-    assert read_budget(budget(7, limit=50, reset=3)) == Budget(limit=50, remaining=7, more_in_s=3.0)
-
-
-def test_without_remaining_there_is_no_budget() -> None:
-    """A limit alone says nothing of what is left."""
-    assert read_budget({"x-ratelimit-limit": "50"}) is None
-    assert read_budget({"x-ratelimit-remaining": "many"}) is None
-
-
-def test_a_negative_rest_is_none_left() -> None:
-    """A server that counts below zero has nothing left."""
-    assert read_budget(budget(-3)) == Budget(limit=None, remaining=0, more_in_s=0.0)
-
-
-@pytest.mark.parametrize(("reset", "seconds"), [(5, 5.0), (0, 0.0), (-5, 0.0), (100_000, PAUSE_CAP_S)])
-def test_the_reset_is_read_against_the_servers_own_date(reset: int, seconds: float) -> None:
-    """The two instants of one reply are compared, so that no clock of ours matters; a wrong one cannot park us."""
-    assert seconds_to_reset(budget(0, reset=reset)) == seconds
-
-
-def test_a_reset_without_a_date_says_nothing() -> None:
-    """Without the server's clock an epoch second has no meaning for us."""
-    assert seconds_to_reset({"x-ratelimit-reset": str(NOW)}) is None
-    assert seconds_to_reset({"date": DATE}) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("7", 7.0),
-        ("0.5", 0.5),
-        ("-1", 0.0),
-        ("99999", PAUSE_CAP_S),
-        ("inf", PAUSE_CAP_S),
-        ("nan", None),
-        ("soon", None),
-        (formatdate(NOW + 9, usegmt=True), 9.0),
-        (formatdate(NOW - 9, usegmt=True), 0.0),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(text: str, seconds: float | None) -> None:
-    """Both forms of the header are understood, bounded, and nonsense is passed over."""
-    assert retry_after({"retry-after": text, "date": DATE}) == seconds
-
-
-def test_retry_after_as_a_date_needs_the_servers_date() -> None:
-    """A date without the reply's own `Date` would be read against a clock of ours, so it counts for nothing."""
-    assert retry_after({"retry-after": DATE}) is None
-    assert retry_after({}) is None
-
-
-@pytest.mark.parametrize("year", ["99999", "9" * 20])
-def test_a_date_beyond_the_calendar_says_nothing(year: str) -> None:
-    """A date that no clock can hold is passed over, in either header."""
-    odd = f"1 Jan {year} 00:00:00 GMT"
-    assert retry_after({"retry-after": odd, "date": DATE}) is None
-    assert seconds_to_reset({"x-ratelimit-reset": str(NOW), "date": odd}) is None
-
-
 def test_the_servers_word_comes_first() -> None:
     """`Retry-After` beats the reset, which beats our own guess."""
-    both = {**budget(0, reset=20), "retry-after": "3"}
+    both = {**told(0, reset=20), "retry-after": "3"}
     assert pause_after_429(both, in_a_row=1, draw=0) == 3.0
-    assert pause_after_429(budget(0, reset=20), in_a_row=1, draw=0) == 20.0
-    assert pause_after_429({}, in_a_row=1, draw=0) == 1.0
+    assert pause_after_429(told(0, reset=20), in_a_row=1, draw=0) == 20.0
+    assert pause_after_429({}, in_a_row=1, draw=0) == PAUSE_FLOOR_S
 
 
 def test_a_pause_that_the_server_asks_for_is_never_cut_short_by_jitter() -> None:
@@ -163,12 +65,18 @@ def test_a_pause_that_the_server_asks_for_is_never_cut_short_by_jitter() -> None
 
 def test_a_reset_in_the_past_still_pauses() -> None:
     """A whole-second reset that has passed when it arrives leaves the floor, not a hot loop."""
-    assert pause_after_429(budget(0, reset=-1), in_a_row=1, draw=0) == PAUSE_FLOOR_S
+    assert pause_after_429(told(0, reset=-1), in_a_row=1, draw=0) == PAUSE_FLOOR_S
+
+
+def test_a_reset_beyond_any_window_is_no_word_of_the_servers() -> None:
+    """A wrong clock cannot park a tenant for a year."""
+    assert pause_after_429(told(0, reset=365 * 86_400), in_a_row=1, draw=0) == PAUSE_FLOOR_S
 
 
 def test_unexplained_429s_double_the_pause_up_to_the_cap() -> None:
     """Without a word from the server the pause grows with each refusal in a row."""
-    assert [pause_after_429({}, in_a_row=n, draw=0) for n in (1, 2, 3, 4, 9, 10, 99)] == [1, 2, 4, 8, 256, 300, 300]
+    pauses = [pause_after_429({}, in_a_row=n, draw=0) for n in (1, 2, 3, 4, 11, 12, 99, 10**6)]
+    assert pauses == [0.25, 0.5, 1, 2, 256, 300, 300, 300]
 
 
 def test_a_server_that_keeps_refusing_after_its_own_wait_is_given_longer() -> None:
@@ -178,136 +86,523 @@ def test_a_server_that_keeps_refusing_after_its_own_wait_is_given_longer() -> No
     assert pause_after_429({"retry-after": "60"}, in_a_row=4, draw=0) == 60
 
 
-def test_a_ceiling_is_a_plain_value() -> None:
-    """No ceiling of ours is a rate of None."""
-    assert Ceiling(rate=None, burst=10) == Ceiling(rate=None, burst=10)
+# -- the beginning ----------------------------------------------------------------------------------------------------
 
 
-# -- the window -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("obey", [True, False])
+def test_the_first_request_goes_alone(obey: bool) -> None:
+    """Before any reply one request goes at once, and nobody beside it, however long that takes."""
+    pacer = Pacer(obey=obey)
+    assert pacer.wait(0, AT) == 0.0
+    assert pacer.take(AT) != UNWATCHED
+    assert pacer.wait(1, AT) == math.inf
+    assert pacer.wait(1, AT + 3600) == math.inf
 
 
-def test_the_first_request_goes_alone() -> None:
-    """Before any reply one request goes at once; a second waits for what it tells."""
-    window = Window()
-    assert window.wait(0, 0.0) == 0.0
-    window.take()
-    assert window.wait(1, 0.0) == PAUSE_CAP_S
+def test_where_the_first_one_is_lost_the_next_goes_alone() -> None:
+    """Nobody waits for a reply that will not come, and no loss says anything of the budget."""
+    pacer = Pacer()
+    pacer.lost(pacer.take(AT), AT + 30)
+    assert pacer.wait(0, AT + 30) == 0.0
+    pacer.take(AT + 30)
+    assert pacer.wait(1, AT + 30) == math.inf
 
 
-def test_without_headers_there_is_no_window() -> None:
-    """A server that says nothing of a budget is not held back by one."""
-    window = Window()
-    window.replied({}, 0, 0.0)
-    for _ in range(1000):
-        assert window.wait(5, 0.0) == 0.0
-        window.take()
+def test_the_first_reply_with_headers_gives_the_credit_out_at_once() -> None:
+    """What the bucket holds, less the margin, goes in one burst, up to the concurrency."""
+    pacer = Pacer(concurrency=32)
+    pacer.heard(pacer.take(AT), 200, told(19, limit=20), AT + LATENCY_S, 0.0)
+    assert pacer.window == 32
+    assert send_all(pacer, AT + LATENCY_S) == 17
+    wide = Pacer(concurrency=8)
+    wide.heard(wide.take(AT), 200, told(99, limit=100), AT + LATENCY_S, 0.0)
+    assert send_all(wide, AT + LATENCY_S) == 8
 
 
-def test_as_many_go_as_the_newest_reply_left() -> None:
-    """The rest of the bucket, less requests that it cannot have counted yet, may be taken and not one more."""
-    window = Window()
-    window.replied(budget(5, limit=50, reset=2), 2, 100.0)
-    for _ in range(3):
-        assert window.wait(2, 100.0) == 0.0
-        window.take()
-    assert window.wait(2, 100.0) == PAUSE_CAP_S
-    assert window.wait(0, 100.0) == 2.0
+@pytest.mark.parametrize("obey", [True, False])
+def test_without_headers_as_many_more_go_as_were_answered(obey: bool) -> None:
+    """The number at once doubles with each round trip, up to the concurrency; then nothing holds requests back."""
+    pacer = Pacer(obey=obey, concurrency=8)
+    now, at_once = AT, []
+    while not pacer.open:
+        tickets = []
+        while pacer.wait(len(tickets), now) == 0.0:
+            tickets.append(pacer.take(now))
+        at_once.append(len(tickets))
+        now += LATENCY_S
+        for ticket in tickets:
+            pacer.heard(ticket, 201, {}, now, 0.0)
+    assert at_once == [1, 2, 4]
+    assert pacer.wait(7, now) == 0.0
+    assert pacer.wait(8, now) == math.inf
+    assert pacer.take(now) == UNWATCHED
+    assert pacer.heedless is not obey
+    assert pacer.rate is None
 
 
-def test_an_empty_bucket_waits_for_its_reset_and_then_lets_one_go() -> None:
-    """When nothing is left all wait until more tokens come; then one request asks, and the rest wait for it."""
-    window = Window()
-    window.replied(budget(0, limit=50, reset=4), 0, 100.0)
-    assert window.wait(0, 100.0) == 4.0
-    assert window.wait(0, 103.0) == 1.0
-    assert window.wait(0, 104.0) == 0.0
-    window.take()
-    assert window.wait(1, 104.0) == PAUSE_CAP_S
-    window.replied(budget(3, limit=50), 0, 104.5)
-    assert window.wait(0, 104.5) == 0.0
+def send_all(pacer: Pacer, now: float, in_flight: int = 0) -> int:
+    """Send what may go at once; return how many that were."""
+    count = 0
+    while pacer.wait(in_flight + count, now) == 0.0:
+        pacer.take(now)
+        count += 1
+    return count
 
 
-def test_an_empty_bucket_whose_reset_has_passed_still_waits_the_floor() -> None:
-    """A rest of nothing with a reset in the past is not asked again at once."""
-    window = Window()
-    window.replied(budget(0, reset=-1), 0, 100.0)
-    assert window.wait(0, 100.0) == PAUSE_FLOOR_S
+def opened(*, obey: bool = True, concurrency: int = 8) -> tuple[Pacer, float]:
+    """Return a pacer that nothing holds back any more, by a server that tells nothing, and the instant."""
+    pacer, now = Pacer(obey=obey, concurrency=concurrency), AT
+    while not pacer.open:
+        ticket = pacer.take(now)
+        now += LATENCY_S
+        pacer.heard(ticket, 201, {}, now, 0.0)
+    return pacer, now
 
 
-def test_the_reserve_is_left_to_others() -> None:
-    """With a fifth of fifty reserved, the last ten are not taken."""
-    window = Window(reserve=0.2)
-    window.replied(budget(12, limit=50), 0, 0.0)
-    window.take()
-    assert window.wait(0, 0.0) == 0.0
-    window.take()
-    assert window.wait(0, 0.0) > 0.0
+# -- a bucket that shows ----------------------------------------------------------------------------------------------
 
 
-def test_a_reserve_of_an_unknown_bucket_holds_nothing_back() -> None:
-    """Where the server does not tell the size, a share of it cannot be known."""
-    window = Window(reserve=0.5)
-    window.replied(budget(1), 0, 0.0)
-    assert window.wait(0, 0.0) == 0.0
+@pytest.mark.parametrize(("burst", "rate"), [(20, 50.0), (50, 16.0), (10, 2.5), (2, 2.0)])
+def test_a_burst_where_there_is_credit_then_the_refill_rate(burst: int, rate: float) -> None:
+    """A full bucket goes at once, then as much as comes; all of it is used and nothing is refused."""
+    server = Bucket(burst, rate)
+    client = Client(Pacer(), server, [0.025, 0.035, 0.03])
+    assert client.run(0.2) >= min(32, burst - 2)
+    granted = client.run(120.0)
+    assert server.refused == 0
+    assert granted >= 0.97 * 120.0 * rate
 
 
-def test_more_in_flight_than_left_is_no_credit() -> None:
-    """Credit never goes below nothing, so later replies are not held against it."""
-    window = Window()
-    window.replied(budget(2, reset=1), 10, 0.0)
-    assert window.wait(10, 0.0) == PAUSE_CAP_S
-    window.take()
-    assert window.wait(0, 1.0) == 0.0
-
-
-def test_after_a_429_one_request_goes_alone_again() -> None:
-    """What was known of the budget is forgotten when the server says to wait."""
-    window = Window()
-    window.replied(budget(40, limit=50), 0, 0.0)
-    window.throttled()
-    assert window.wait(3, 0.0) == PAUSE_CAP_S
-    assert window.wait(0, 1.0) == 0.0
+@pytest.mark.parametrize("travel", [[0.03], [0.01, 0.09, 0.03], [0.2, 0.25], [1.0, 1.2]])
+@pytest.mark.parametrize("reserve", [0.2, 0.4, 0.75])
+def test_the_reserve_is_never_undercut(travel: list[float], reserve: float) -> None:
+    """Where nobody else drains the bucket, what is left never falls below the share of the others."""
+    server = Bucket(20, 50.0)
+    Client(Pacer(reserve=reserve), server, travel).run(30.0)
+    assert server.lowest >= math.ceil(20 * reserve)
+    assert server.granted >= 50
 
 
 @CALM
-@given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 100), st.floats(0, 0.99))
-def test_a_window_never_grants_more_than_the_budget(remaining: int, in_flight: int, limit: int, reserve: float) -> None:
-    """Requests let go beside those under way, and the reserve, never exceed what the reply left."""
-    window = Window(reserve=reserve)
-    window.replied(budget(remaining, limit=limit, reset=1), in_flight, 0.0)
-    granted = 0
-    while window.wait(in_flight + granted + 1, 0.0) == 0.0:
-        window.take()
-        granted += 1
-    assert granted == max(0, remaining - int(limit * reserve) - in_flight)
+@given(
+    st.integers(2, 60),
+    st.floats(1.0, 80.0),
+    st.floats(0.05, 0.9),
+    st.lists(st.floats(0.005, 0.3), min_size=1, max_size=7),
+    st.floats(1000.0, 1001.0),
+)
+def test_no_bucket_is_taken_below_its_reserve(
+    burst: int, rate: float, reserve: float, travel: list[float], began: float
+) -> None:
+    """Whatever the bucket, the latencies and the clocks: what was to be left is left, all through."""
+    server = Bucket(burst, rate)
+    client = Client(Pacer(reserve=reserve), server, travel, began)
+    client.run(8.0)
+    assert server.refused == 0
+    assert server.lowest >= min(math.ceil(burst * reserve), burst - 1)
 
 
-# -- the server's clock -----------------------------------------------------------------------------------------------
+def test_the_rate_is_told_as_it_was_seen() -> None:
+    """The refill that shows, or the sustained rate where that is less; nothing before either is known."""
+    pacer = Pacer()
+    assert pacer.rate is None
+    client = Client(pacer, Bucket(20, 50.0), [0.03, 0.032])
+    client.run(20.0)
+    assert pacer.rate == pytest.approx(50.0, rel=0.25)
+    pacer.sustained.learned = 7.0
+    assert pacer.rate == 7.0
 
 
-def test_the_servers_clock_is_unknown_before_a_reply_told_it() -> None:
-    """No reply, or none with a date that can be read, tells nothing."""
-    clock = ServerClock()
-    assert clock.at(5.0) is None
-    clock.heard({}, 5.0)
-    assert clock.at(5.0) is None
-    clock.heard({"date": "yesterday"}, 5.0)
-    assert clock.at(5.0) is None
+@CALM
+@given(st.permutations(range(17)), st.integers(0, 10))
+def test_replies_of_one_burst_in_any_order_never_overdraw(order: list[int], spare: int) -> None:
+    """The bucket got nothing meanwhile: no more go than it still holds, whichever reply comes first."""
+    burst = 21 + spare
+    pacer = Pacer(concurrency=64)
+    pacer.heard(pacer.take(AT), 200, told(burst - 1, limit=burst), AT + LATENCY_S, 0.0)
+    now = AT + LATENCY_S
+    tickets = [pacer.take(now) for _ in range(17)]
+    left = burst - 1 - 17
+    more = 0
+    for answered, place in enumerate(order, 1):
+        now += 0.001
+        pacer.heard(tickets[place], 201, told(burst - 2 - place, limit=burst), now, 0.0)
+        more += send_all(pacer, now, 17 - answered + more)
+        assert more <= left
 
 
-def test_the_servers_clock_goes_on_from_its_newest_date() -> None:
-    """Between replies it is counted on by the monotonic clock."""
-    clock = ServerClock()
-    clock.heard({"date": formatdate(NOW - 100, usegmt=True)}, 1.0)
-    clock.heard({"date": DATE}, 10.0)
-    assert clock.at(10.0) == NOW
-    assert clock.at(12.5) == NOW + 2.5
+def test_headers_that_come_and_go_keep_the_pace() -> None:
+    """A reply without them, or with senseless ones, changes nothing of what the others told."""
+
+    class Flaky(Bucket):
+        def ask(self, now: float) -> tuple[int, dict[str, str]]:
+            status, headers = super().ask(now)
+            asked = self.granted + self.refused
+            if asked % 3 == 0:
+                return status, {}
+            return status, {**headers, "x-ratelimit-remaining": "900"} if asked % 7 == 0 else headers
+
+    server = Flaky(20, 50.0)
+    client = Client(Pacer(), server, [0.025, 0.035, 0.03])
+    client.run(1.0)
+    assert client.run(60.0) >= 0.97 * 60 * 50
+    assert server.refused <= 0.005 * server.granted
+    assert not client.pacer._sent_at.keys() - set(range(client.sent - 32, client.sent + 1))
+    assert len(client.pacer.level._guessed) <= 32
 
 
-def test_a_reply_without_a_date_leaves_the_servers_clock_as_it_was() -> None:
-    """A gateway that answers for the server does not make us forget."""
-    clock = ServerClock()
-    clock.heard({"date": DATE}, 10.0)
-    assert clock.at(11.0) == NOW + 1
-    clock.heard({}, 20.0)
-    assert clock.at(21.0) == NOW + 11
+def test_a_server_that_always_counts_below_nothing_is_not_waited_for_for_ever() -> None:
+    """Negative headers say that nothing is left; requests go all the same, one after the other, as they are granted."""
+    pacer, now = Pacer(), AT
+    for number in range(20):
+        wait = pacer.wait(0, now)
+        assert wait <= 2.0
+        now += wait
+        ticket = pacer.take(now)
+        now += LATENCY_S
+        pacer.heard(ticket, 201, told(-3, limit=20, reset=now - AT + 1, at=now - AT), now, 0.0)
+    assert pacer.level.known
+
+
+@CALM
+@given(
+    st.lists(st.tuples(st.sampled_from([200, 201, 429, 500]), HEADERS, st.floats(0.001, 400.0)), max_size=30),
+    st.floats(0, 0.99),
+    st.booleans(),
+)
+def test_no_sequence_of_replies_stops_a_tenant(
+    replies: list[tuple[int, dict[str, str], float]], reserve: float, obey: bool
+) -> None:
+    """Whatever the headers say, who has nothing under way waits a bounded time, and no pause is beyond the cap."""
+    pacer, now = Pacer(obey=obey, reserve=reserve), AT
+    for status, headers, took in replies:
+        ticket = pacer.take(now)
+        now += took
+        pacer.heard(ticket, status, headers, now, 0.5)
+        assert pacer.resume_at <= now + PAUSE_CAP_S * (1 + JITTER)
+        waited = 0
+        while (wait := pacer.wait(0, now)) > 0.0:
+            assert wait < 1e5
+            now += max(wait, 1e-6)  # no real clock stands still
+            waited += 1
+            assert waited < 10
+
+
+# -- 429 --------------------------------------------------------------------------------------------------------------
+
+
+def flying(count: int, *, obey: bool = True) -> tuple[Pacer, list[int], float]:
+    """Return a pacer with so many under way together, their tickets, and the instant; it was never refused."""
+    pacer = Pacer(obey=obey, concurrency=64)
+    now = AT
+    for _ in range(40):
+        ticket = pacer.take(now)
+        now += LATENCY_S
+        pacer.heard(ticket, 201, {}, now, 0.0)
+    return pacer, [pacer.take(now) for _ in range(count)], now
+
+
+@pytest.mark.parametrize("obey", [True, False])
+def test_a_429_stops_all_and_those_refused_together_have_one_pause(obey: bool) -> None:
+    """Thirty refusals of requests that were under way together are one: neither doubled nor learned from again."""
+    pacer, tickets, now = flying(30, obey=obey)
+    for number, ticket in enumerate(tickets):
+        pacer.heard(ticket, 429, {}, now + number / 1000, 0.0)
+        assert pacer.wait(29 - number, now + number / 1000) == pytest.approx(PAUSE_FLOOR_S)
+    assert pacer.resume_at == pytest.approx(now + 0.029 + PAUSE_FLOOR_S)
+    assert pacer.wait(0, pacer.resume_at) == 0.0
+
+
+def test_pauses_grow_while_the_server_refuses_and_not_after_a_grant() -> None:
+    """Each refusal in a row doubles; what was granted in between begins anew."""
+    pacer, now, pauses = Pacer(), AT, []
+    for status in (429, 429, 429, 429, 201, 429):
+        now += pacer.wait(0, now)
+        pacer.heard(pacer.take(now), status, {}, now, 0.0)
+        if status == 429:
+            pauses.append(pacer.resume_at - now)
+    assert pauses == [pytest.approx(pause) for pause in (0.25, 0.5, 1.0, 2.0, 0.25)]
+
+
+def test_the_longest_word_of_those_refused_together_counts() -> None:
+    """A later reply of the same burst that asks for more is heard; one that asks for less shortens nothing."""
+    pacer, (first, second, third), now = flying(3)
+    pacer.heard(first, 429, {"retry-after": "2"}, now, 0.0)
+    pacer.heard(second, 429, {"retry-after": "5"}, now, 0.0)
+    pacer.heard(third, 429, {}, now, 0.0)
+    assert pacer.wait(0, now) == 5.0
+
+
+def test_the_draw_adds_jitter_to_a_pause() -> None:
+    """Clients that were refused together do not come back together."""
+    pacer, (ticket,), now = flying(1)
+    pacer.heard(ticket, 429, {"retry-after": "10"}, now, 0.5)
+    assert pacer.wait(0, now) == pytest.approx(10 * (1 + JITTER / 2))
+
+
+@pytest.mark.parametrize("obey", [True, False])
+def test_after_a_pause_one_goes_then_more_with_each_grant(obey: bool) -> None:
+    """The restart is slow: one, then two, and from half of what was at once before only one more a round trip."""
+    pacer, (ticket,), now = flying(1, obey=obey)
+    before = pacer.window
+    pacer.heard(ticket, 429, {}, now, 0.0)
+    now = pacer.resume_at
+    assert pacer.wait(0, now) == 0.0
+    windows = []
+    for _ in range(8):
+        windows.append(pacer.window)
+        tickets = [pacer.take(now) for _ in range(pacer.window)]
+        now += LATENCY_S
+        for one in tickets:
+            pacer.heard(one, 201, {}, now, 0.0)
+    assert before == 41
+    assert windows[:5] == [1, 2, 4, 8, 16]
+    assert all(20 <= window <= 26 for window in windows[5:])
+
+
+@pytest.mark.parametrize("obey", [True, False])
+@pytest.mark.parametrize("headers", [{}, told(15, limit=20)])
+def test_grants_from_before_a_429_hurry_no_restart(obey: bool, headers: dict[str, str]) -> None:
+    """Twenty replies that come after it to requests that went before say nothing of what the tenant bears now."""
+    pacer, tickets, now = flying(21, obey=obey)
+    pacer.heard(tickets[0], 429, {}, now, 0.0)
+    for ticket in tickets[1:]:
+        pacer.heard(ticket, 201, headers, now + 0.01, 0.0)
+    assert pacer.window == 1
+    now = pacer.resume_at
+    assert pacer.wait(0, now) == 0.0
+    pacer.heard(pacer.take(now), 429, {}, now, 0.0)
+    assert pacer.resume_at - now == pytest.approx(2 * PAUSE_FLOOR_S)
+
+
+def test_a_429_with_nothing_left_is_the_buckets_that_shows() -> None:
+    """It explains itself: the level was wrong, and no sustained rate is made up from it."""
+    pacer, now = Pacer(), AT
+    pacer.heard(pacer.take(now), 200, told(10, limit=20), now + LATENCY_S, 0.0)
+    ticket = pacer.take(now + 1)
+    pacer.heard(ticket, 429, told(0, limit=20, reset=2), now + 1 + LATENCY_S, 0.0)
+    assert pacer.sustained.learned is None
+    assert pacer.level._margin == 4.0
+
+
+@pytest.mark.parametrize("headers", [{}, told(10, limit=20)])
+def test_a_429_with_something_left_is_another_buckets(headers: dict[str, str]) -> None:
+    """What shows had tokens, so a bucket that does not show was empty: what it sustains is learned."""
+    pacer, now = Pacer(), AT
+    for _ in range(100):
+        ticket = pacer.take(now)
+        now += 0.1
+        pacer.heard(ticket, 201, told(10, limit=20), now, 0.0)
+    pacer.heard(pacer.take(now), 429, headers, now + 0.1, 0.0)
+    assert pacer.sustained.learned == pytest.approx(5.0, rel=0.05)
+    assert pacer.level._margin == 2.0
+
+
+def test_with_one_at_a_time_the_first_refusal_teaches_as_much() -> None:
+    """A concurrency of one watches its first request like any other."""
+    pacer, now = Pacer(concurrency=1), AT
+    assert not pacer.open
+    for _ in range(100):
+        ticket = pacer.take(now)
+        now += 0.1
+        pacer.heard(ticket, 201, {}, now, 0.0)
+    pacer.heard(pacer.take(now), 429, {}, now, 0.0)
+    assert pacer.sustained.learned == pytest.approx(5.0, rel=0.05)
+
+
+def test_a_bucket_that_does_not_show_is_used_up_with_few_refusals() -> None:
+    """From two refusals its rate is known; then it is kept, and probed by a little from time to time."""
+    server = Bucket(40, 20.0, shown=False)
+    client = Client(Pacer(), server, [0.025, 0.035, 0.03])
+    client.run(30.0)
+    refused = server.refused
+    granted = client.run(300.0)
+    assert granted >= 0.97 * 300 * 20
+    assert server.refused - refused <= 0.01 * granted
+    assert client.pacer.rate == pytest.approx(20.0, rel=0.05)
+
+
+def test_a_lane_that_was_idle_for_an_hour_goes_on_as_before() -> None:
+    """Nothing is learned from time in which nothing was sent."""
+    server = Bucket(40, 20.0, shown=False)
+    client = Client(Pacer(), server, [0.03])
+    client.run(100.0)
+    client.run(3600.0, quiet=True)
+    assert client.run(60.0) >= 0.97 * 60 * 20
+    assert client.pacer.rate == pytest.approx(20.0, rel=0.05)
+
+
+def test_a_tenant_that_always_answers_429_is_asked_ever_more_seldom() -> None:
+    """No hot loop: an hour has a few dozen requests, one at a time."""
+    server = Bucket(1, 1e-9, shown=False)
+    server.tokens = 0.0
+    client = Client(Pacer(), server, [0.03])
+    client.run(3600.0)
+    assert server.granted == 0
+    assert 12 <= server.refused <= 30
+    assert client.most_in_flight == 1
+
+
+# -- how many at once -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("latency", "most"), [(0.03, 5), (0.2, 16), (0.5, 40)])
+def test_what_is_under_way_follows_rate_and_latency(latency: float, most: int) -> None:
+    """Once the credit is gone about rate times latency are in flight, with head-room (Little's law): no pile."""
+    server = Bucket(20, 30.0)
+    client = Client(Pacer(concurrency=64), server, [latency, 1.02 * latency])
+    client.run(5.0)
+    client.most_in_flight = 0
+    granted = client.run(60.0)
+    assert granted >= 0.95 * 60 * 30
+    assert 30 * latency <= client.most_in_flight <= HEADROOM * 30 * latency + SPARE + 1
+    assert client.most_in_flight <= most
+
+
+def stuck(pacer: Pacer, now: float, in_flight: int, seconds: float) -> list[float]:
+    """Let a server be silent for so long; return after how many seconds each request went meanwhile."""
+    began, times = now, []
+    while True:
+        wait = pacer.wait(in_flight, now)
+        if now + wait > began + seconds:
+            return times
+        if wait > 0.0:
+            now += max(wait, 1e-6)
+            continue
+        pacer.take(now)
+        in_flight += 1
+        times.append(now - began)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_server_that_stalls_gets_no_pile_of_requests(shown: bool) -> None:
+    """Guesses stop where no reply comes: some beyond rate times latency, and then one each second, to try."""
+    server = Bucket(20, 30.0, shown=shown)
+    client = Client(Pacer(concurrency=64), server, [0.03, 0.032])
+    client.run(60.0)
+    times = stuck(client.pacer, client.now, client.in_flight, 10.0)
+    at_first = sum(at < STALLED_S for at in times)
+    assert at_first <= 30 * 0.03 * HEADROOM + SPARE + 2
+    later = [at for at in times if at >= STALLED_S]
+    assert 8 <= len(later) <= 10
+    assert all(late - early >= STALLED_S - 1e-6 for early, late in pairwise(later))
+
+
+def test_a_slow_server_is_not_called_stalled() -> None:
+    """Who usually takes half a second is given four times that, not a second."""
+    pacer, now = Pacer(concurrency=64), AT
+    for _ in range(60):
+        ticket = pacer.take(now)
+        now += 0.5
+        pacer.heard(ticket, 201, told(0, limit=20, at=now - AT), now, 0.0)
+    pacer.sustained.learned = pacer.sustained._emptied_at = None
+    for _ in range(40):
+        pacer.take(now)
+    assert pacer.wait(40, now + STALLED_LATENCIES * 0.5 - 0.1) > 0.0
+
+
+def test_requests_that_were_overtaken_do_not_hold_the_lane() -> None:
+    """Five hang for ever; later ones are answered, so the server goes on, and so does the rate."""
+    server = Bucket(20, 30.0)
+    client = Client(Pacer(concurrency=64), server, [0.03, 0.032])
+    client.run(30.0)
+    for _ in range(5):
+        client.pacer.take(client.now)
+        server.ask(client.now - client.began)
+        client.in_flight += 1
+    client.run(2.0)
+    assert client.run(30.0) >= 0.95 * 30 * 30
+    assert server.refused <= 2
+
+
+@pytest.mark.parametrize("obey", [True, False])
+def test_a_request_that_hangs_does_not_hold_the_restart(obey: bool) -> None:
+    """After a pause one goes beside it when it has been silent for longer than replies usually take."""
+    pacer, (hangs, refused), now = flying(2, obey=obey)
+    pacer.heard(refused, 429, {}, now, 0.0)
+    now = pacer.resume_at
+    assert pacer.wait(1, now) == pytest.approx(STALLED_S)
+    now += STALLED_S
+    assert pacer.wait(1, now) == 0.0
+    ticket = pacer.take(now)
+    assert pacer.wait(2, now) == pytest.approx(STALLED_S)
+    pacer.heard(ticket, 201, {}, now + LATENCY_S, 0.0)
+    assert pacer.wait(1, now + LATENCY_S) < STALLED_S / 2
+    assert hangs
+
+
+def test_never_more_go_at_once_than_the_concurrency() -> None:
+    """Neither a stall nor a full bucket goes beyond the ceiling."""
+    pacer = Pacer(concurrency=4)
+    pacer.heard(pacer.take(AT), 200, told(99, limit=100), AT + LATENCY_S, 0.0)
+    assert send_all(pacer, AT + LATENCY_S) == 4
+    assert pacer.wait(4, AT + 3600) == math.inf
+    server = Bucket(100, 1000.0, shown=False)
+    client = Client(Pacer(concurrency=4), server, [0.1])
+    client.run(10.0)
+    assert client.most_in_flight == 4
+
+
+def test_losing_requests_costs_the_lane_nothing_later() -> None:
+    """Attempts that end without an answer are forgotten: neither counted as under way nor as silence."""
+    server = Bucket(20, 30.0)
+    client = Client(Pacer(), server, [0.03, 0.032])
+    client.run(10.0)
+    lost = [client.pacer.take(client.now) for _ in range(10)]
+    client.run(0.5)
+    for ticket in lost:
+        client.pacer.lost(ticket, client.now)
+    assert client.run(30.0) >= 0.95 * 30 * 30
+    assert len(client.pacer._sent_at) <= client.in_flight
+
+
+# -- as fast as concurrency allows ------------------------------------------------------------------------------------
+
+
+def test_max_obeys_no_header() -> None:
+    """What is left is of no interest where the server is to be driven to its limit."""
+    pacer = Pacer(obey=False, concurrency=4)
+    now = AT
+    for _ in range(10):
+        ticket = pacer.take(now)
+        now += LATENCY_S
+        pacer.heard(ticket, 201, told(0, limit=20, reset=1000), now, 0.0)
+    assert pacer.heedless
+    assert pacer.rate is None
+    assert send_all(pacer, now) == 4
+
+
+def test_max_stops_for_a_429_and_comes_back_to_its_full_speed() -> None:
+    """Unwatched requests that are refused together have one pause; one goes after it, and later all again."""
+    pacer, now = opened(obey=False, concurrency=8)
+    tickets = [pacer.take(now) for _ in range(8)]
+    assert tickets == [UNWATCHED] * 8
+    for ticket in tickets[:5]:
+        pacer.heard(ticket, 429, {"retry-after": "2"}, now + LATENCY_S, 0.0)
+        assert not pacer.open
+        assert not pacer.heedless
+    for ticket in tickets[5:]:
+        pacer.heard(ticket, 201, {}, now + LATENCY_S, 0.0)
+    assert pacer.wait(0, now + LATENCY_S) == pytest.approx(2.0)
+    now = pacer.resume_at
+    assert pacer.wait(0, now) == 0.0
+    assert send_all(pacer, now) == 1
+    grants = 0
+    while not pacer.heedless:
+        now += LATENCY_S
+        pacer.heard(pacer._sent, 201, {}, now, 0.0)
+        pacer.take(now)
+        grants += 1
+    assert 8 <= grants <= 40
+    pacer.heard(UNWATCHED, 429, {}, now, 0.0)
+    assert pacer.resume_at == pytest.approx(now + PAUSE_FLOOR_S)
+
+
+def test_max_sends_as_fast_as_concurrency_allows_between_the_pauses() -> None:
+    """Against a bucket it learns nothing: it runs into 429 again and again, each time after a burst."""
+    server = Bucket(40, 100.0)
+    client = Client(Pacer(obey=False, concurrency=8), server, [0.02])
+    client.run(60.0)
+    assert client.pacer.rate is None
+    assert client.most_in_flight == 8
+    assert 10 < server.refused < 0.2 * server.granted
