@@ -254,7 +254,7 @@ def test_headers_that_come_and_go_keep_the_pace() -> None:
 def test_a_server_that_always_counts_below_nothing_is_not_waited_for_for_ever() -> None:
     """Negative headers say that nothing is left; requests go all the same, one after the other, as they are granted."""
     pacer, now = Pacer(), AT
-    for number in range(20):
+    for _ in range(20):
         wait = pacer.wait(0, now)
         assert wait <= 2.0
         now += wait
