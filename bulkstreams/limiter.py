@@ -70,7 +70,7 @@ class Limiter:
         """Let one more request through at once if it may go, and return its ticket: the fast way of `acquire`."""
         if self._closed or self._bucket is not None or self._turn.locked():
             return None
-        if self.pacer.open and not self._resume_at:
+        if self.pacer.open and in_flight < self.pacer.concurrency and not self._resume_at:
             return UNWATCHED
         now = self._clock()
         if self._resume_at > now or self.pacer.wait(in_flight, now) > 0.0:

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bulkstreams.core.pacing import Ceiling, Window
-from bulkstreams.limiter import Limiter
+from bulkstreams.core.pacing import UNWATCHED, Ceiling, Pacer
+from bulkstreams.limiter import THROTTLED, Limiter
 
 TICK = 1e-9
 OPEN = Ceiling(rate=None, burst=1)
@@ -45,17 +45,25 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return self.jumping.now
 
 
+def unbound(*, obey: bool = True, concurrency: int = 1000) -> Pacer:
+    """Return a pacer that nothing holds back: its server answered, and told of no limits."""
+    pacer = Pacer(obey=obey, concurrency=concurrency)
+    while not pacer.open:
+        pacer.heard(pacer.take(0.0), 201, {}, 0.03, 0.0)
+    return pacer
+
+
 class Gate:
     """A limiter, and the instants at which it let somebody through, counted from its making."""
 
-    def __init__(self, ceiling: Ceiling, window: Window | None = None) -> None:
+    def __init__(self, ceiling: Ceiling, pacer: Pacer | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
-        self.window = window
-        self.limiter = Limiter(ceiling, window, self.loop.time)
+        self.limiter = Limiter(ceiling, pacer or unbound(), self.loop.time)
         self.in_flight = 0
         self.passed: list[float] = []
         self.names: list[object] = []
+        self.tickets: list[int] = []
 
     @property
     def now(self) -> float:
@@ -63,23 +71,24 @@ class Gate:
         return round(self.loop.time() - self.began, 6)
 
     async def enter(self, name: object = None) -> bool:
-        """Pass the gate and stay in flight; return what the gate said."""
-        let = self.limiter.passes(self.in_flight) or await self.limiter.acquire(lambda: self.in_flight)
-        if let:
+        """Pass the gate and stay in flight; return whether the gate let it through."""
+        ticket = self.limiter.passes(self.in_flight)
+        if ticket is None:
+            ticket = await self.limiter.acquire(lambda: self.in_flight)
+        if ticket is not None:
             self.in_flight += 1
+            self.tickets.append(ticket)
             self.passed.append(self.now)
             self.names.append(name)
-        return let
+        return ticket is not None
 
-    def reply(self, remaining: int | None, *, more_in: float = 1.0) -> None:
-        """Let one reply arrive that says what is left of the server's budget."""
+    def reply(self, status: int = 201, *, left: int | None = None, limit: int = 100, **headers: str) -> None:
+        """Let the oldest reply arrive; `left`: what it says is left of the server's bucket."""
         self.in_flight -= 1
-        headers = {} if remaining is None else {"x-ratelimit-remaining": str(remaining)}
-        if remaining is not None:
-            headers |= {"x-ratelimit-reset": str(int(1_700_000_000 + more_in)), "date": "Tue, 14 Nov 2023 22:13:20 GMT"}
-        if self.window is not None:
-            self.window.replied(headers, self.in_flight, self.loop.time())
-        self.limiter.changed()
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if left is not None:
+            headers |= {"x-ratelimit-limit": str(limit), "x-ratelimit-remaining": str(left)}
+        self.limiter.heard(self.tickets.pop(0), status, headers, 0.0)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -200,7 +209,7 @@ def test_the_fast_way_is_closed_where_there_is_a_ceiling() -> None:
 
     async def work() -> None:
         gate = Gate(Ceiling(rate=1000.0, burst=100))
-        assert not gate.limiter.passes(0)
+        assert gate.limiter.passes(0) is None
 
     in_jumping_time(work)
 
@@ -217,11 +226,11 @@ def test_a_pause_stops_all_until_it_ends() -> None:
         assert gate.limiter.resume_at == gate.loop.time() + 5.0
         early = [asyncio.ensure_future(gate.enter()) for _ in range(10)]
         await gate.sleep(2.0)
-        assert not gate.limiter.passes(0)
+        assert gate.limiter.passes(0) is None
         late = [asyncio.ensure_future(gate.enter()) for _ in range(10)]
         assert all(await asyncio.gather(*early, *late))
         assert gate.passed == [pytest.approx(5.0)] * 20
-        assert gate.limiter.passes(0)
+        assert gate.limiter.passes(0) is not None
 
     in_jumping_time(work)
 
@@ -292,7 +301,7 @@ def test_closing_sends_all_who_wait_away_at_once(why: str) -> None:
     """Whatever they wait for, they are told no without waiting for it."""
 
     async def work() -> None:
-        gate = Gate(Ceiling(rate=0.001, burst=1) if why == "rate" else OPEN, Window() if why == "budget" else None)
+        gate = Gate(Ceiling(rate=0.001, burst=1) if why == "rate" else OPEN, Pacer() if why == "budget" else None)
         if why == "pause":
             gate.limiter.pause(1000.0, "429")
         else:
@@ -312,8 +321,8 @@ def test_a_closed_gate_lets_nobody_through() -> None:
     async def work() -> None:
         gate = Gate(OPEN)
         gate.limiter.close()
-        assert not gate.limiter.passes(0)
-        assert not await gate.limiter.acquire(lambda: 0)
+        assert gate.limiter.passes(0) is None
+        assert await gate.limiter.acquire(lambda: 0) is None
 
     in_jumping_time(work)
 
@@ -335,18 +344,18 @@ def test_one_who_gives_up_waiting_holds_up_nobody() -> None:
     in_jumping_time(work)
 
 
-# -- the server's own budget ------------------------------------------------------------------------------------------
+# -- the pace -------------------------------------------------------------------------------------------------------
 
 
 def test_one_goes_first_and_then_as_many_as_the_server_has_left() -> None:
-    """The first reply says 5 are left: five go, the others wait for a newer word."""
+    """The first reply says 7 are left: five go, two being kept to see what comes; the others wait for a newer word."""
 
     async def work() -> None:
-        gate = Gate(OPEN, Window())
+        gate = Gate(OPEN, Pacer())
         waiting = [asyncio.ensure_future(gate.enter()) for _ in range(20)]
         await gate.sleep(0.1)
         assert len(gate.passed) == 1
-        gate.reply(5)
+        gate.reply(left=7)
         await gate.sleep(0.1)
         assert len(gate.passed) == 1 + 5
         gate.limiter.close()
@@ -355,37 +364,15 @@ def test_one_goes_first_and_then_as_many_as_the_server_has_left() -> None:
     in_jumping_time(work)
 
 
-def test_what_is_under_way_is_taken_off_what_is_left() -> None:
-    """A reply could not count the requests that were still on their way: they are not given out twice."""
-
-    async def work() -> None:
-        gate = Gate(OPEN, Window())
-        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(20)]
-        await gate.sleep(0.1)
-        gate.reply(4)
-        await gate.sleep(0.1)
-        assert gate.in_flight == 4
-        gate.reply(5)  # three others are under way: two more may go
-        await gate.sleep(0.1)
-        assert len(gate.passed) == 1 + 4 + 2
-        gate.limiter.close()
-        await asyncio.gather(*waiting)
-
-    in_jumping_time(work)
-
-
 def test_a_reserve_is_left_to_others() -> None:
-    """Of a bucket of 10 with 8 left, a reserve of half leaves 3 for us."""
+    """Of a bucket of 10 with 9 left, a reserve of half leaves 3 for us, and one that is kept to see what comes."""
 
     async def work() -> None:
-        window = Window(reserve=0.5)
-        gate = Gate(OPEN, window)
+        gate = Gate(OPEN, Pacer(reserve=0.5))
         waiting = [asyncio.ensure_future(gate.enter()) for _ in range(20)]
         await gate.sleep(0.1)
-        gate.in_flight -= 1
-        window.replied({"x-ratelimit-limit": "10", "x-ratelimit-remaining": "8"}, 0, gate.loop.time())
-        gate.limiter.changed()
-        await gate.sleep(0.1)
+        gate.reply(left=9, limit=10)
+        await gate.sleep(0.01)
         assert len(gate.passed) == 1 + 3
         gate.limiter.close()
         await asyncio.gather(*waiting)
@@ -397,16 +384,16 @@ def test_when_nothing_is_left_one_goes_alone_after_the_wait_that_the_server_name
     """All wait until more comes, then one asks how much it is."""
 
     async def work() -> None:
-        gate = Gate(OPEN, Window())
+        gate = Gate(OPEN, Pacer())
         waiting = [asyncio.ensure_future(gate.enter()) for _ in range(10)]
         await gate.sleep(0.1)
-        gate.reply(0, more_in=3.0)
+        gate.reply(left=0, date="Tue, 14 Nov 2023 22:13:20 GMT", x_ratelimit_reset="1700000003")
         await gate.sleep(2.9)
         assert len(gate.passed) == 1
         await gate.sleep(10.0)
         assert gate.passed == [0.0, pytest.approx(3.1)]
-        gate.reply(3)
-        await gate.sleep(0.1)
+        gate.reply(left=5)
+        await gate.sleep(0.05)
         assert len(gate.passed) == 2 + 3
         gate.limiter.close()
         await asyncio.gather(*waiting)
@@ -414,16 +401,24 @@ def test_when_nothing_is_left_one_goes_alone_after_the_wait_that_the_server_name
     in_jumping_time(work)
 
 
-def test_a_server_without_a_budget_limits_nobody_after_its_first_reply() -> None:
-    """Without the headers there is nothing to keep to."""
+@pytest.mark.parametrize("obey", [True, False])
+def test_a_server_without_a_budget_limits_nobody_but_in_the_beginning(obey: bool) -> None:
+    """With each round trip twice as many go; once all that may be under way are, nobody waits or has a ticket."""
 
     async def work() -> None:
-        gate = Gate(OPEN, Window())
-        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(50)]
-        await gate.sleep(0.1)
-        assert len(gate.passed) == 1
-        gate.reply(None)
+        gate = Gate(OPEN, Pacer(obey=obey, concurrency=16))
+        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(15)]
+        for at_once in (1, 2, 4, 8):
+            await gate.sleep(0.1)
+            assert gate.in_flight == at_once
+            while gate.in_flight:
+                gate.reply()
         assert all(await asyncio.gather(*waiting))
+        assert gate.limiter.pacer.window == 16
+        gate.in_flight = 0
+        gate.limiter.heard(gate.limiter.pacer.take(gate.loop.time()), 201, {}, 0.0)
+        assert gate.limiter.passes(0) == UNWATCHED
+        assert gate.limiter.rate is None
 
     in_jumping_time(work)
 
@@ -432,11 +427,11 @@ def test_a_request_that_got_no_answer_makes_room_for_the_next_one() -> None:
     """Where the first one is lost, the next goes first: nobody waits for a reply that never comes."""
 
     async def work() -> None:
-        gate = Gate(OPEN, Window())
+        gate = Gate(OPEN, Pacer())
         waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
         await gate.sleep(0.1)
         gate.in_flight -= 1
-        gate.limiter.changed()
+        gate.limiter.lost(gate.tickets.pop(0))
         await gate.sleep(0.1)
         assert len(gate.passed) == 2
         gate.limiter.close()
@@ -445,18 +440,91 @@ def test_a_request_that_got_no_answer_makes_room_for_the_next_one() -> None:
     in_jumping_time(work)
 
 
-def test_the_budget_and_the_ceiling_hold_together() -> None:
+def test_a_429_stops_all_who_wait_and_one_goes_when_its_pause_ends() -> None:
+    """All stop at once, for as long as the server said and for its reason; then the restart is slow."""
+
+    async def work() -> None:
+        gate = Gate(OPEN, unbound(concurrency=8))
+        for _ in range(8):
+            assert await gate.enter()
+        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(20)]
+        await gate.sleep(0.1)
+        assert gate.in_flight == 8
+        for _ in range(8):
+            gate.reply(429, retry_after="5")
+        assert gate.limiter.reason == THROTTLED
+        assert gate.limiter.resume_at == pytest.approx(gate.loop.time() + 5.0)
+        assert gate.limiter.wait_s(0) == pytest.approx(5.0)
+        await gate.sleep(4.9)
+        assert len(gate.passed) == 8
+        await gate.sleep(0.5)
+        assert gate.passed[8:] == [pytest.approx(5.1)]
+        gate.reply()
+        await gate.sleep(0.1)
+        assert gate.in_flight == 2
+        gate.limiter.close()
+        await asyncio.gather(*waiting)
+
+    in_jumping_time(work)
+
+
+def test_the_longer_of_two_pauses_says_why() -> None:
+    """A pause of ours and one that the server asked for hold together, whichever came first."""
+
+    async def work() -> None:
+        gate = Gate(OPEN)
+        gate.limiter.pause(3.0, "nothing answers")
+        gate.limiter.heard(UNWATCHED, 429, {"retry-after": "1"}, 0.0)
+        assert gate.limiter.reason == "nothing answers"
+        assert gate.limiter.resume_at == gate.loop.time() + 3.0
+        gate.limiter.heard(UNWATCHED, 429, {"retry-after": "9"}, 0.0)
+        assert gate.limiter.reason == THROTTLED
+        assert await gate.enter()
+        assert gate.passed == [pytest.approx(9.0)]
+
+    in_jumping_time(work)
+
+
+def test_the_pace_and_the_ceiling_hold_together() -> None:
     """The stricter of the two decides."""
 
     async def work() -> None:
-        gate = Gate(Ceiling(rate=10.0, burst=2), Window())
+        gate = Gate(Ceiling(rate=10.0, burst=2), Pacer())
         waiting = [asyncio.ensure_future(gate.enter()) for _ in range(20)]
         await gate.sleep(0.05)
         assert len(gate.passed) == 1
-        gate.reply(100)
+        gate.reply(left=99)
         await gate.sleep(0.5)
         assert most_within(gate.passed, 0.1) <= 2 + 1
+        before = len(gate.passed)
+        gate.reply(429, left=0, retry_after="3")
+        await gate.sleep(2.9)
+        assert len(gate.passed) == before
         gate.limiter.close()
         await asyncio.gather(*waiting)
+
+    in_jumping_time(work)
+
+
+@pytest.mark.parametrize(("own", "learned", "told"), [(None, None, None), (16.0, None, 16.0), (None, 7.0, 7.0)])
+def test_the_rate_is_the_ceilings_or_the_learned_one(own: float | None, learned: float | None, told: float) -> None:
+    """Where only one of the two is known it is the rate; where neither is, there is none."""
+
+    async def work() -> None:
+        gate = Gate(Ceiling(rate=own, burst=5))
+        gate.limiter.pacer.sustained.learned = learned
+        assert gate.limiter.rate == (None if told is None else pytest.approx(told))
+
+    in_jumping_time(work)
+
+
+@pytest.mark.parametrize(("learned", "told"), [(7.0, 7.0), (40.0, 16.0)])
+def test_of_ceiling_and_learned_rate_the_lower_is_told(learned: float, told: float) -> None:
+    """The time left is reckoned by what really goes."""
+
+    async def work() -> None:
+        gate = Gate(Ceiling(rate=16.0, burst=50))
+        gate.limiter.pacer.sustained.learned = learned
+        assert gate.limiter.rate == pytest.approx(told)
 
     in_jumping_time(work)

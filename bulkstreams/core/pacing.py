@@ -70,7 +70,7 @@ class Pacer:
         self.sustained = Sustained()
         self.latency_s: float | None = None
         self._obey = obey
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._sent = 0
         self._sent_at: dict[int, float] = {}
         self._newest = 0
@@ -85,7 +85,7 @@ class Pacer:
     def open(self) -> bool:
         """Return whether nothing is known to hold requests back: then they need no ticket of their own."""
         return (
-            self._window >= self._concurrency
+            self._window >= self.concurrency
             and self._sent > 0  # the first is watched, also where there is never more than one
             and not (self.level.known or self.sustained.learned is not None or self.resume_at)
         )
@@ -104,7 +104,7 @@ class Pacer:
     @property
     def window(self) -> int:
         """Return how many requests may be in flight."""
-        return min(self._concurrency, math.ceil(self._window))
+        return min(self.concurrency, math.ceil(self._window))
 
     def wait(self, in_flight: int, now: float) -> float:
         """Return the seconds to wait before one more request may go beside `in_flight`; inf: not before a reply."""
@@ -132,7 +132,7 @@ class Pacer:
 
         Not where no reply came ever, and never above the ceiling.
         """
-        if self.latency_s is None or in_flight >= self._concurrency:
+        if self.latency_s is None or in_flight >= self.concurrency:
             return math.inf
         return max(0.0, self._patience_s - (now - self._last_at))
 
@@ -207,9 +207,9 @@ class Pacer:
         self.latency_s += _SMOOTHING * (3.0 if error > 0 else 1.0) * error
 
     def _widen(self) -> None:
-        if self._window < self._concurrency:
+        if self._window < self.concurrency:
             wider = self._window + (1.0 if self._window < self._careful else 1.0 / self._window)
-            self._window = min(float(self._concurrency), wider)
+            self._window = min(float(self.concurrency), wider)
 
     def _told(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> Told:
         """Say of a reply which requests it may not have counted."""

@@ -118,7 +118,7 @@ class Sustained:
         if silence <= max(SILENCE_S, patience_s):
             return
         self._due_at = now
+        if self._began_at is not None:
+            self._began_at += silence
         if self._emptied_at is not None:
             self._emptied_at += silence
-        elif self._began_at is not None:
-            self._began_at += silence

@@ -254,7 +254,7 @@ def test_headers_that_come_and_go_keep_the_pace() -> None:
 def test_a_server_that_always_counts_below_nothing_is_not_waited_for_for_ever() -> None:
     """Negative headers say that nothing is left; requests go all the same, one after the other, as they are granted."""
     pacer, now = Pacer(), AT
-    for number in range(20):
+    for _ in range(20):
         wait = pacer.wait(0, now)
         assert wait <= 2.0
         now += wait
@@ -432,6 +432,19 @@ def test_a_lane_that_was_idle_for_an_hour_goes_on_as_before() -> None:
     assert client.pacer.rate == pytest.approx(20.0, rel=0.05)
 
 
+def test_the_pause_between_two_refusals_counts_for_what_was_learned() -> None:
+    """A hundred and fifty at once each minute are 2.5 a second, not as many as went before the refusal."""
+    pacer, now = Pacer(concurrency=1), AT
+    for _ in range(2):
+        for _ in range(149):
+            while (wait := pacer.wait(0, now)) > 0.0:
+                now += max(wait, 1e-6)
+            pacer.heard(pacer.take(now), 201, {}, now + 0.001, 0.0)
+            now += 0.001
+        pacer.heard(pacer.take(now), 429, {"retry-after": "60"}, now, 0.0)
+    assert pacer.sustained.learned == pytest.approx(2.5, rel=0.1)
+
+
 def test_a_tenant_that_always_answers_429_is_asked_ever_more_seldom() -> None:
     """No hot loop: an hour has a few dozen requests, one at a time."""
     server = Bucket(1, 1e-9, shown=False)
@@ -554,6 +567,16 @@ def test_losing_requests_costs_the_lane_nothing_later() -> None:
         client.pacer.lost(ticket, client.now)
     assert client.run(30.0) >= 0.95 * 30 * 30
     assert len(client.pacer._sent_at) <= client.in_flight
+
+
+def test_latency_is_believed_sooner_where_it_grows() -> None:
+    """A server that gets slower is given room soon; one slow reply less is no reason to take it back at once."""
+    grows, falls = Pacer(), Pacer()
+    for first, pacer, then in ((0.1, grows, 1.1), (1.1, falls, 0.1)):
+        pacer.heard(pacer.take(AT), 201, {}, AT + first, 0.0)
+        pacer.heard(pacer.take(AT + 2), 201, {}, AT + 2 + then, 0.0)
+    assert grows.latency_s == pytest.approx(0.4)
+    assert falls.latency_s == pytest.approx(1.0)
 
 
 # -- as fast as concurrency allows ------------------------------------------------------------------------------------

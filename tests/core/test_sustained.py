@@ -91,9 +91,9 @@ def test_a_refusal_before_any_grant_teaches_nothing_but_that_the_bucket_is_empty
 def test_a_refusal_out_of_nowhere_is_survived() -> None:
     """Neither no time at all nor a refusal before the first request divides by zero."""
     rate = Sustained()
-    rate.refused(5.0, PATIENCE_S)
-    rate.granted(5.0, PATIENCE_S)
-    rate.refused(5.0, PATIENCE_S)
+    rate.refused(500.0, PATIENCE_S)
+    rate.granted(500.0, PATIENCE_S)
+    rate.refused(500.0, PATIENCE_S)
     assert rate.learned is None
 
 
