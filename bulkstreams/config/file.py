@@ -21,7 +21,7 @@ DEFAULTS: Final = (
 )  # fmt: skip
 TENANT: Final = (
     "domain", "base_url", "token", "client_id", "client_secret", "private_key", "signing_alg", "audience", "rate",
-    "burst", "reserve", "concurrency",
+    "burst", "reserve", "concurrency", "deadline", "max_failures", "max_failure_rate",
 )  # fmt: skip
 TEXTS: Final = frozenset(TENANT[:8]) | {"tenant"}
 
