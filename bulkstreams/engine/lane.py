@@ -24,7 +24,7 @@ from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
-from bulkstreams.errors import CredentialsError
+from bulkstreams.errors import CredentialsError, TokenUnreachedError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
 
@@ -323,7 +323,9 @@ class Lane:
         return self.stopped is None
 
     async def token(self) -> str | None:
-        """Fetch a token; None where none is to be had and the lane stops, or the lane was stopped meanwhile."""
+        """Fetch a token; None where none is to be had now, and the lane waits or stops, or was stopped meanwhile."""
+        if self.breaker.is_open and not await self.sleep(self.limiter.resume_at - self.tools.clock.monotonic()):
+            return None
         return await self._fetched(self.credential.token)
 
     async def _fetched(self, fetch: Callable[[], Awaitable[str]]) -> str | None:
@@ -331,6 +333,9 @@ class Lane:
             self._fetching.add(scope)
             try:
                 return await fetch()
+            except TokenUnreachedError as error:
+                if not self.breaker.token_unreached(error.message):
+                    self.stop(error.message, error.hint)
             except CredentialsError as error:
                 self.stop(error.message, error.hint)
             finally:

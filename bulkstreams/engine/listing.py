@@ -64,7 +64,9 @@ class Listing:
             while lane.stopped is None:
                 await lane.breaker.turn()
                 token = lane.credential.current() or await lane.token()
-                if token is None or not await lane.limiter.acquire(lambda: lane.in_flight):
+                if token is None:
+                    continue  # the lane waits for one, or was stopped
+                if not await lane.limiter.acquire(lambda: lane.in_flight):
                     return None
                 if not lane.breaker.go(LOOK_UP):
                     continue
