@@ -21,7 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from bulkstreams.core.budget import retry_after
 from bulkstreams.core.retry import AMBIGUOUS, backoff
-from bulkstreams.errors import CredentialsError, UsageError
+from bulkstreams.errors import CredentialsError, TokenUnreachedError, UsageError
 
 GRANT: Final = "client_credentials"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
@@ -82,6 +82,7 @@ class Authenticator:
         self._replaces = False
         self._tries = 0
         self._resume_at = 0.0
+        self._rounds, self._unreached = 0, ""
         self._lock = anyio.Lock()
         self._clock, self._wall, self._sleep, self._draw = clock, wall, sleep, draw
 
@@ -103,14 +104,19 @@ class Authenticator:
     async def token(self) -> str:
         """Return a token, fetched if need be; those who ask meanwhile share it. Raise CredentialsError, then for good.
 
-        A failure is shared like a token: the many who wait must not each send credentials that were refused.
+        A failure is shared like a token: the many who wait must not each send credentials that were refused. Where
+        there was no answer (TokenUnreachedError) those who waited share it; who asks later asks the tenant again.
         """
+        rounds = self._rounds
         async with self._lock:
+            self._check_unreached(rounds)
             return self.current() or await self._renew()
 
     async def refresh(self, stale: str) -> str:
         """Return another token than `stale`, which the server refused; raise CredentialsError where that is no use."""
+        rounds = self._rounds
         async with self._lock:
+            self._check_unreached(rounds)
             if self._fetched is not None and self._fetched.token != stale:
                 return self.current() or await self._renew()
             self._check_failed()
@@ -146,6 +152,11 @@ class Authenticator:
         if self._failed is not None:
             raise CredentialsError(self._failed.message, hint=self._failed.hint)
 
+    def _check_unreached(self, rounds: int) -> None:
+        """Raise what those before us were told, where they were told it while we waited; `rounds`: when we began to."""
+        if self._rounds != rounds:
+            raise TokenUnreachedError(self._unreached, hint=_HINT)
+
     def _fail(self, message: str, hint: str = _HINT) -> CredentialsError:
         """Note that no token is to be had any more; return the error that says so."""
         self._fetched = None
@@ -173,9 +184,12 @@ class Authenticator:
             self._put_off(f"it answered {status}", retry_after(headers) if status == 429 else None)
 
     def _put_off(self, cause: str, wait: float | None) -> None:
-        """Note when to ask again, after `wait` seconds if the tenant said so; raise CredentialsError at the end."""
+        """Note when to ask again, after `wait` seconds if the tenant said so; raise TokenUnreachedError at the end."""
         if self._tries >= TRIES:
-            raise self._fail(f"no token could be had from {self._base_url}: {cause}.")
+            self._tries = 0
+            self._rounds += 1
+            self._unreached = f"no token could be had from {self._base_url}: {cause}."
+            raise TokenUnreachedError(self._unreached, hint=_HINT)
         self._resume_at = self._clock() + (backoff(self._tries, self._draw()) if wait is None else wait)
 
     async def _post(self, form: dict[str, str]) -> tuple[int, Any, bytes]:

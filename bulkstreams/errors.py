@@ -100,5 +100,9 @@ class CredentialsError(StoppedError):
     """A tenant refused our credentials, or gave no token for them."""
 
 
+class TokenUnreachedError(CredentialsError):
+    """A tenant gave no answer to token requests: neither a token nor a refusal."""
+
+
 class InputChangedError(StoppedError):
     """An input file changed after it was read; nothing of the changed part was sent."""

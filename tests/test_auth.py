@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from bulkstreams.auth import DEFAULT_LIFE_S, LEEWAY_S, PROBATION_S, TRIES, Authenticator, Identity
 from bulkstreams.core.budget import PAUSE_CAP_S
-from bulkstreams.errors import CredentialsError, ExitCode, SecretError
+from bulkstreams.errors import CredentialsError, ExitCode, SecretError, TokenUnreachedError
 
 CLIENT = Identity(kind="client_secret", client_id="client-1", secret="s3cret-of-client")
 STATIC = Identity(kind="token", secret="s3cret-token")
@@ -434,21 +434,23 @@ def test_a_429_says_how_long_to_wait() -> None:
 
 @pytest.mark.parametrize(("step", "cause"), [(503, "it answered 503"), ("reset", "no answer (")])
 def test_tries_end_and_the_cause_is_told(step: int | str, cause: str) -> None:
-    """After the last try there is no more waiting; all who wait get the same answer without tries of their own."""
+    """After the last try all who wait get the same answer without tries of their own; who asks later asks anew."""
     issuer, time = (
-        Issuer(*(step if isinstance(step, str) else web.Response(status=step) for _ in range(3 * TRIES))),
+        Issuer(*(step if isinstance(step, str) else web.Response(status=step) for _ in range(TRIES))),
         FakeTime(),
     )
 
     async def work(session: aiohttp.ClientSession) -> None:
         auth = authenticator(session, issuer, time)
         errors = await asyncio.gather(*(auth.token() for _ in range(3)), return_exceptions=True)
-        assert {type(error) for error in errors} == {CredentialsError}
+        assert {type(error) for error in errors} == {TokenUnreachedError}
         assert len({str(error) for error in errors}) == 1
         assert str(errors[0]).startswith(f"no token could be had from {issuer.url}: {cause}")
+        assert len(issuer.forms) == TRIES
+        assert await auth.token() == "t1"
 
     on(issuer, work)
-    assert len(issuer.forms) == TRIES
+    assert len(issuer.forms) == TRIES + 1
     assert len(time.slept) == TRIES - 1
 
 

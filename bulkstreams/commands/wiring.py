@@ -9,6 +9,7 @@ from bulkstreams.auth import Authenticator, Identity
 from bulkstreams.config import ClientSecret, Settings, Tenant, Token
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.references import parse_reference
+from bulkstreams.core.stopping import StopRules
 from bulkstreams.engine import LanePlan
 from bulkstreams.errors import SecretError
 from bulkstreams.model import Problem, TenantName
@@ -63,6 +64,11 @@ class Wiring:
             obey_budget=found.rate != "max",
             reserve=found.reserve,
             concurrency=found.concurrency,
+            stops=StopRules(
+                deadline_s=found.deadline_s,
+                max_failures=found.max_failures,
+                max_failure_rate=found.max_failure_rate,
+            ),
         )
 
     def credential(self, tenant: TenantName, session: Any) -> Authenticator:

@@ -22,7 +22,7 @@ DEFAULTS: Final = (
 )  # fmt: skip
 TENANT: Final = (
     "domain", "base_url", "token", "client_id", "client_secret", "private_key", "signing_alg", "audience", "rate",
-    "burst", "reserve", "concurrency",
+    "burst", "reserve", "concurrency", "deadline", "max_failures", "max_failure_rate",
 )  # fmt: skip
 _HEADER: Final = re.compile(r"\s*\[\s*([^\]]+?)\s*\]")
 _KEY: Final = re.compile(r"""\s*["']?([^"'=.\s\[]+)["']?\s*[=.]""")

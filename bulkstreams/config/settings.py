@@ -37,6 +37,13 @@ PACE: Final[Mapping[str, Callable[[object, str], Any]]] = {
 }
 """How fast a tenant may be asked: what each tenant of the file may set for itself, and how it is read."""
 
+STOPS: Final[Mapping[str, tuple[str, Callable[[object, str], Any]]]] = {
+    "deadline": ("deadline_s", values.seconds),
+    "max_failures": ("max_failures", partial(values.whole, least=1, most=10**12)),
+    "max_failure_rate": ("max_failure_rate", values.share),
+}
+"""When to stop, each with the name of its field: for the run as a whole, and in a tenant's table for that tenant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -113,7 +120,8 @@ class Settings:
 
     def _sandboxed(self, like: Tenant | None, name: str, url: str) -> Tenant:
         """Return the sandbox's tenant of a name, paced like the tenant it stands for, or as all are."""
-        pace = self.pace if like is None else {key: getattr(like, key) for key in PACE}
+        own = (*PACE, *(field for field, _ in STOPS.values()))
+        pace = self.pace if like is None else {key: getattr(like, key) for key in own}
         return Tenant(
             name=TenantName(name),
             base_url=f"{url}/t/{quote(name, safe='')}",
@@ -139,9 +147,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         folder=folder if file is None else file.path.resolve().parent,
         retries=sources.read("retries", partial(values.whole, least=0, most=1000), 5),
         timeout_s=sources.read("timeout", values.seconds, 30.0),
-        deadline_s=sources.read("deadline", values.seconds, None),
-        max_failures=sources.read("max_failures", partial(values.whole, least=1, most=10**12), None),
-        max_failure_rate=sources.read("max_failure_rate", values.share, None),
+        **{field: sources.read(name, parse, None) for name, (field, parse) in STOPS.items()},
         allow_unknown_events=sources.read("allow_unknown_events", values.truth, False),
         pace=pace,
     )
@@ -160,6 +166,11 @@ def _configured(file: ConfigFile, name: str, pace: Mapping[str, Any], sources: S
         else pace[key]
         for key, parse in PACE.items()
     }
+    # Nobody else's word counts for these: flags, variables and [defaults] mean the run as a whole.
+    stops = {
+        field: parse(table[key], file.where(f"{place}.{key}")) for key, (field, parse) in STOPS.items() if key in table
+    }
+    own |= stops
     return Tenant(name=TenantName(name), base_url=url, address=url, credentials=credentials.in_file(file, name), **own)
 
 

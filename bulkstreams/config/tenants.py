@@ -1,4 +1,4 @@
-"""What a tenant is to us: where it is, who we are there, how fast we may go.
+"""What a tenant is to us: where it is, who we are there, how fast we may go, when we stop.
 
 This module must never let a credential into a repr, nor into an error about an address that holds one.
 """
@@ -62,6 +62,9 @@ class Tenant:
     burst: int | None = None
     reserve: float = 0.0
     concurrency: int = 32
+    deadline_s: float | None = None
+    max_failures: int | None = None
+    max_failure_rate: float | None = None
 
 
 def check_base_url(text: str, where: str) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOOK_UP: Final = 0
 """Who a look-up is, where a create is its record's id: the ledger counts those from 1."""
 
+TOKEN: Final = -1
+"""Who a request for a token is, without which there is no probe."""
+
 
 class Breaker:
     """The outage of one lane's tenant, if there is one."""
@@ -94,6 +97,18 @@ class Breaker:
         None: it was under way when the outage began, and is no attempt of its own.
         """
         return self._failed(who, cause, self.outage.unsent)
+
+    def token_unreached(self, cause: str) -> bool:
+        """Take note that the tenant gave no answer to token requests; return whether it is waited for.
+
+        One that has never answered is not: the address may be wrong, and no record's attempts say when to stop.
+        """
+        if not self.outage.answered and self.outage.patience_s < math.inf:
+            return False
+        if self._lane.limiter.resume_at > self._lane.tools.clock.monotonic():
+            return True  # it was under way, or waited for by many
+        self._probe = TOKEN
+        return self._failed(TOKEN, cause, self.outage.unsent) != math.inf
 
     def _failed(self, who: int, cause: str, judge: Callable[[str, float, float], float]) -> float | None:
         lane = self._lane

@@ -8,6 +8,7 @@ This module must never decide what becomes of a record (the lanes' and the core'
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,32 +20,27 @@ from typing import Final, Protocol
 import anyio
 
 from bulkstreams.client import Client, new_session, token_session
-from bulkstreams.core.lifecycle import FAILED
+from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.references import Reference
+from bulkstreams.core.stopping import Stop, StopRules
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
 from bulkstreams.engine.seats import MOST_SEATS, Seat, Seats
+from bulkstreams.engine.stops import Limits, Stops
 from bulkstreams.engine.tools import Clock, Credential, LaneSettings, Tools
 from bulkstreams.errors import InputChangedError, UsageError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Settlement, State, TenantName
+from bulkstreams.model import Claim, TenantName
 from bulkstreams.schema import Rules, line_digest, prepare
 from bulkstreams.source import Input
 
 GRACE_S: Final = 10.0
 """Seconds that attempts under way are given to end once a run is asked to stop."""
-
-RATE_SAMPLE: Final = 20
-"""The least number of settled records from which a failure rate is worth acting on."""
-
-
-_CREATED: Final = State.CREATED.value
-_FAILED: Final = frozenset(state.value for state in FAILED)
 
 
 class SystemClock:
@@ -63,13 +59,17 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
-    """How one tenant is to be treated; without `obey_budget` only a 429 makes us wait for the server."""
+    """How one tenant is to be treated; without `obey_budget` only a 429 makes us wait for the server.
+
+    `stops` are its own rules, beside those of the run.
+    """
 
     base_url: str
     ceiling: Ceiling
     obey_budget: bool
     reserve: float
     concurrency: int
+    stops: StopRules = field(default_factory=StopRules)
 
 
 class Connector(Protocol):
@@ -80,16 +80,6 @@ class Connector(Protocol):
 
     def credential(self, tenant: TenantName, session: object) -> Credential:
         """Return where its tokens come from; `session` is an HTTP session for token requests alone, of all tenants."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When a run ends before its work does; None: no such limit. Failures and records are counted over this run."""
-
-    deadline_s: float | None = None
-    max_failures: int | None = None
-    max_failure_rate: float | None = None
-    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +131,7 @@ class Engine:
         self._draw = draw
         self._connect: Connect = connect or self._client
         self._began = self._clock.monotonic()
-        self._recorder = Recorder(ledger, self._recorded)
+        self._recorder = Recorder(ledger, job.listener)
         self._files: Mapping[int, Input] = {}
         self._left = job.limits.limit
         deadline_s = job.limits.deadline_s
@@ -150,8 +140,7 @@ class Engine:
         self._todo: dict[TenantName, tuple[int, int]] = {}
         self._stopped: dict[str, str] = {}
         self._seats = Seats(job.connections, self._clock.monotonic, most=job.seats)
-        self._settled = 0
-        self._failed = 0
+        self._stops = Stops(job.limits, began=self._began, clock=self._clock.monotonic, stop=self._stop_by_rule)
         self._cut = anyio.CancelScope()
         self._reading = anyio.CancelScope()
 
@@ -161,7 +150,8 @@ class Engine:
         found = dict(self._stopped)
         if self.stopped is not None:
             found |= dict.fromkeys(self._seats.waiting, self.stopped)
-        return found | {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
+        found |= {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
+        return {name: self._stops.told(reason) for name, reason in found.items()}
 
     async def read(self) -> bool:
         """Bring the ledger up to date with the inputs; return False where they had not changed.
@@ -221,8 +211,7 @@ class Engine:
 
     async def _run_lanes(self) -> None:
         async with anyio.create_task_group() as group:
-            if self.job.limits.deadline_s is not None:
-                group.start_soon(self._watch_deadline, self.job.limits.deadline_s)
+            group.start_soon(self._stops.watch)
             group.start_soon(keep_noting, self.outlook, self._ledger, self._clock)
             await self._seats.run(self._todo, lambda tenant: self.job.connector.plan(tenant).concurrency, self._turn)
             group.cancel_scope.cancel()
@@ -257,10 +246,11 @@ class Engine:
             job.connector.credential(tenant, self._for_tokens),
             Limiter(plan.ceiling, pacer, self._clock.monotonic),
             LaneSettings(
-                concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s, ceiling=plan.ceiling.rate
+                concurrency=plan.concurrency, retries=job.retries, settle_s=job.settle_s, ceiling=plan.ceiling.rate,
+                patience_s=self._patience_s(plan.stops),
             ),
-            self._tools,
-        )
+            replace(self._tools, recorder=self._stops.expect(tenant, plan.stops, self._recorder)),
+        )  # fmt: skip
         lane.expect(pending=pending, in_doubt=in_doubt, survey=survey)
         self.lanes[tenant] = lane
         self.outlook.seat(lane)
@@ -291,14 +281,19 @@ class Engine:
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
-    def stop(self, reason: str) -> None:
+    def _patience_s(self, own: StopRules) -> float:
+        """Return how long a tenant that is down is waited for: to its deadline where it has one, and tells how long."""
+        has_deadline = own.deadline_s is not None or self.job.limits.deadline_s is not None
+        return math.inf if has_deadline else PATIENCE_S
+
+    def stop(self, reason: str, hint: str = "") -> None:
         """Drain: nothing new starts, attempts under way end in order, unsent claims become pending again."""
         if self.stopped is None:
             self.stopped = reason
             self._reading.cancel()  # nothing was sent yet; the next run reads anew
             self._seats.close()
             for lane in self.lanes.values():
-                lane.stop(reason)
+                lane.stop(reason, hint)
             self._cut.deadline = anyio.current_time() + GRACE_S
 
     def abandon(self) -> None:
@@ -306,28 +301,12 @@ class Engine:
         self.stop("interrupted")
         self._cut.cancel()
 
-    async def _watch_deadline(self, seconds: float) -> None:
-        """Stop the run `seconds` after it began; reading its input is part of it."""
-        await anyio.sleep(max(0.0, seconds - (self._clock.monotonic() - self._began)))
-        self.stop(f"the deadline of {seconds:g} s has passed")
-
-    async def _recorded(self, batch: Sequence[Settlement]) -> None:
-        """Count what is durable against the stop rules, and pass it on."""
-        limits = self.job.limits
-        self._settled += len(batch)
-        self._failed += sum(one.state in _FAILED for one in batch if one.state != _CREATED)
-        if limits.max_failures is not None and self._failed >= max(1, limits.max_failures):
-            self.stop(f"{self._failed} records have failed (--max-failures {limits.max_failures})")
-        elif (
-            limits.max_failure_rate is not None
-            and self._settled >= RATE_SAMPLE
-            and self._failed > limits.max_failure_rate * self._settled
-        ):
-            self.stop(
-                f"{self._failed} of {self._settled} records have failed "
-                f"(--max-failure-rate {limits.max_failure_rate:.0%})"
-            )
-        await self.job.listener(batch)
+    def _stop_by_rule(self, tenant: TenantName | None, why: Stop) -> None:
+        """Stop a tenant's lane, or the run, since one of its rules says so."""
+        if tenant is None:
+            self.stop(why.reason, why.hint)
+        elif tenant in self.lanes:
+            self.lanes[tenant].stop(why.reason, why.hint)
 
     # -- what the lanes share -----------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
-from bulkstreams.errors import CredentialsError
+from bulkstreams.errors import CredentialsError, TokenUnreachedError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
 
@@ -183,7 +183,7 @@ class Lane:
 
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
-        if self.stopped is None:
+        if self.stopped is None and not self.finished:
             waited = self.breaker.is_open and not self.breaker.gave_up
             self.stopped = f"{reason} ({self.breaker.story()})" if waited else reason
             self.stop_hint = hint
@@ -410,7 +410,9 @@ class Lane:
         return self.stopped is None
 
     async def token(self) -> str | None:
-        """Fetch a token; None where none is to be had and the lane stops, or the lane was stopped meanwhile."""
+        """Fetch a token; None where none is to be had now, and the lane waits or stops, or was stopped meanwhile."""
+        if self.breaker.is_open and not await self.sleep(self.limiter.resume_at - self.tools.clock.monotonic()):
+            return None
         return await self._fetched(self.credential.token)
 
     async def _fetched(self, fetch: Callable[[], Awaitable[str]]) -> str | None:
@@ -418,6 +420,9 @@ class Lane:
             self._fetching.add(scope)
             try:
                 return await fetch()
+            except TokenUnreachedError as error:
+                if not self.breaker.token_unreached(error.message):
+                    self.stop(error.message, error.hint)
             except CredentialsError as error:
                 self.stop(error.message, error.hint)
             finally:

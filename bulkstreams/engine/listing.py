@@ -67,8 +67,10 @@ class Listing:
             while lane.going:
                 await lane.breaker.turn()
                 token = lane.credential.current() or await lane.token()
-                ticket = None if token is None else await lane.limiter.acquire(lambda: lane.in_flight)
-                if token is None or ticket is None:
+                if token is None:
+                    continue  # the lane waits for one, or was stopped
+                ticket = await lane.limiter.acquire(lambda: lane.in_flight)
+                if ticket is None:
                     return None
                 if not lane.breaker.go(LOOK_UP):
                     lane.limiter.lost(ticket)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
-from bulkstreams.engine.recorder import Recorder
 from bulkstreams.ledger import Ledger
-from bulkstreams.model import Claim
+from bulkstreams.model import Claim, Settlement
 
 
 class Clock(Protocol):
@@ -42,6 +42,28 @@ class Credential(Protocol):
         """Return another token than `stale`, which the server refused; raise CredentialsError where there is none."""
 
 
+class Outcomes(Protocol):
+    """Where a lane puts what became of its records (see `recorder`)."""
+
+    @property
+    def tally(self) -> Tally:
+        """Return what counts the run's requests."""
+
+    @property
+    def backlog(self) -> int:
+        """Return how many settlements wait to be written and told."""
+
+    @property
+    def behind(self) -> int:
+        """Return how many settlements are not durable and told yet, those included that are being written."""
+
+    def put(self, settlement: Settlement) -> None:
+        """Take a settlement to be written with the next commit."""
+
+    def flush(self) -> Awaitable[None]:
+        """Wait until everything that was put by now is durable and told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneSettings:
     """What a lane is allowed: attempts at once, retries of a record, seconds after which absence proves something.
@@ -65,7 +87,7 @@ class Tools:
     """
 
     ledger: Ledger
-    recorder: Recorder
+    recorder: Outcomes
     prepare: Callable[[Claim], bytes]
     compares: bool
     mask: Callable[[str, tuple[str, ...]], str]

@@ -110,6 +110,20 @@ def test_a_tenants_own_pace_is_of_the_file_so_flag_and_environment_win_over_it(
     assert found.tenants["local"].burst is None
 
 
+def test_a_tenants_own_stop_rules_stand_beside_those_of_the_run(tmp_path: Path) -> None:
+    """Flags, variables and `[defaults]` mean the run as a whole; a tenant's table means that tenant alone."""
+    run = '[defaults]\nmax_failures = 9\nmax_failure_rate = "9%"\n'
+    own = TWO + 'max_failures = 2\nmax_failure_rate = "5%"\ndeadline = "10m"\n'
+    found = settings(tmp_path, run + own, {"BULKSTREAMS_DEADLINE": "2h"}, Flags(max_failures=8))
+    assert (found.max_failures, found.max_failure_rate, found.deadline_s) == (8, 0.09, 7200.0)
+    local, acme = found.tenants["local"], found.tenants["acme"]
+    assert (local.max_failures, local.max_failure_rate, local.deadline_s) == (2, 0.05, 600.0)
+    assert (acme.max_failures, acme.max_failure_rate, acme.deadline_s) == (None, None, None)
+    in_sandbox = found.with_sandbox("http://127.0.0.1:1").tenant("local")
+    assert isinstance(in_sandbox, Tenant)
+    assert (in_sandbox.max_failures, in_sandbox.max_failure_rate, in_sandbox.deadline_s) == (2, 0.05, 600.0)
+
+
 def test_an_empty_variable_is_no_setting(tmp_path: Path) -> None:
     """`BULKSTREAMS_RATE=` in a shell means nothing."""
     found = settings(tmp_path, TWO, {"BULKSTREAMS_RATE": "", "AUTH0_DOMAIN": ""})
@@ -127,6 +141,10 @@ def test_an_empty_variable_is_no_setting(tmp_path: Path) -> None:
         ("[defaults]\nrate = 1\nburst = 0\n", {}, Flags(), "bulkstreams.toml:3: defaults.burst must"),
         (TWO + "reserve = 100\n", {}, Flags(), "bulkstreams.toml:12: tenants.local.reserve must"),
         (TWO + "concurrency = 1.5\n", {}, Flags(), "bulkstreams.toml:12: tenants.local.concurrency must"),
+        (TWO + "max_failures = 0\n", {}, Flags(), "bulkstreams.toml:12: tenants.local.max_failures must"),
+        (TWO + "max_failure_rate = 100\n", {}, Flags(), "bulkstreams.toml:12: tenants.local.max_failure_rate must"),
+        (TWO + 'deadline = "soon"\n', {}, Flags(), "bulkstreams.toml:12: tenants.local.deadline must"),
+        (TWO + "max_failurs = 1\n", {}, Flags(), "did you mean max_failures?"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_source(

@@ -21,7 +21,7 @@ from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.engine.tools import LaneSettings, Tools
+from bulkstreams.engine.tools import LaneSettings, Outcomes, Tools
 from bulkstreams.errors import CredentialsError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Doubt, Failure, Key, Reply, Settlement, State, TenantName
@@ -340,6 +340,7 @@ class Rig:
             concurrency=concurrency, retries=retries, ceiling=ceiling.rate, patience_s=patience_s
         )
         self._ceiling = ceiling
+        self.outcomes: Outcomes = self.recorder
         self.allowance: int | None = None
         self.ended_at = 0.0
 
@@ -365,7 +366,7 @@ class Rig:
             self._settings,
             Tools(
                 ledger=self.ledger,  # type: ignore[arg-type]
-                recorder=self.recorder,
+                recorder=self.outcomes,
                 prepare=lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
                 compares=False,
                 mask=mask,

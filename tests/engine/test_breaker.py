@@ -13,8 +13,9 @@ import pytest
 
 from bulkstreams.core.outage import LOSSES, PATIENCE_S, PAUSE_CAP_S
 from bulkstreams.engine.lane import Lane
+from bulkstreams.errors import CredentialsError, TokenUnreachedError
 from bulkstreams.model import Failure
-from tests.engine.fakes import LOST, NOON, After, Rig, ScriptedClient, webhook, webhooks
+from tests.engine.fakes import LOST, NOON, After, FakeCredential, Rig, ScriptedClient, webhook, webhooks
 
 REFUSED = Failure("no connection to example.com:443 (Connection refused)", False, 0.001)
 FOREVER = math.inf
@@ -277,3 +278,83 @@ def test_a_lane_beside_one_that_is_down_loses_nothing() -> None:
     assert down.ledger.counts() == beside.ledger.counts() == {"created": 400}
     assert beside.ended_at <= 1.01 * alone.ended_at
     assert down.ended_at >= 100.0
+
+
+class Fleeting(FakeCredential):
+    """A token that expires at an instant, and a token endpoint that is down until another."""
+
+    def __init__(self, expires: float, back: float, error: CredentialsError | None = None) -> None:
+        super().__init__()
+        self.expires, self.back = expires, back
+        self.error = error or TokenUnreachedError("no token could be had.", hint="Check it.")
+        self.asked: list[float] = []
+        self._lock = anyio.Lock()
+
+    def current(self) -> str | None:
+        """Return the token until it expires, and again once another was fetched."""
+        return f"t{self.number}" if self.number > 1 or asyncio.get_running_loop().time() < self.expires else None
+
+    async def token(self) -> str:
+        """Return another token, where the endpoint answers."""
+        async with self._lock:
+            if (found := self.current()) is not None:
+                return found
+            self.asked.append(asyncio.get_running_loop().time())
+            await anyio.sleep(0.5)
+            if asyncio.get_running_loop().time() < self.back:
+                raise self.error
+            self.number += 1
+            return f"t{self.number}"
+
+
+def test_a_token_endpoint_that_gives_no_answer_is_waited_for_like_the_tenant() -> None:
+    """The token expires in the middle of a run while its endpoint is down: the lane pauses, and goes on."""
+    credential = Fleeting(1.0, 40.0)
+    rig = Rig(webhooks(1000), concurrency=4, credential=credential)
+    lane = rig.run(survey=True)
+    assert lane.stopped is None
+    assert rig.ledger.counts() == {"created": 1000}
+    assert 4 <= len(credential.asked) <= 16
+    gaps = [later - earlier for earlier, later in pairwise(credential.asked[4:])]
+    assert gaps == sorted(gaps)
+    assert {one.attempts for one in rig.ledger.settlements.values()} == {1}
+
+
+def test_a_look_up_waits_for_its_token_too() -> None:
+    """A survey whose token expires between its pages goes on with the page that it was at."""
+    client = ScriptedClient()
+    client.page_size, client.page_took_s = 1, 0.4
+    for i in range(5):
+        client.add(webhook(f"s{i}"), at=NOON - 1e6)
+    rig = Rig(webhooks(6), client, credential=Fleeting(1.0, 40.0))
+    lane = rig.run(survey=True)
+    assert lane.stopped is None
+    assert rig.ledger.counts() == {"exists": 5, "created": 1}
+    assert len(client.pages) == 5
+
+
+@pytest.mark.parametrize(
+    ("expires", "error"), [(0.0, TokenUnreachedError("why", hint="Check.")), (1.0, CredentialsError("why", hint="x"))]
+)
+def test_a_refused_credential_or_a_tenant_that_never_answered_stops_at_once(
+    expires: float, error: CredentialsError
+) -> None:
+    """Waiting helps neither: nothing more is sent, and everything is pending."""
+    credential = Fleeting(expires, FOREVER, error)
+    rig = Rig(webhooks(1000), concurrency=4, credential=credential)
+    lane = rig.run(survey=True)
+    assert lane.stopped == "why"
+    assert set(rig.ledger.counts()) <= {"created", "pending"}
+    assert len(credential.asked) <= 4
+    assert rig.ended_at < 5.0
+
+
+def test_a_token_endpoint_that_does_not_come_back_stops_the_lane_when_patience_ends() -> None:
+    """Nothing is exhausted: what was never tried is pending, and the reason is the endpoint's."""
+    credential = Fleeting(1.0, FOREVER)
+    rig = Rig(webhooks(1000), concurrency=4, credential=credential)
+    lane = rig.run(survey=True)
+    assert "no token could be had" in str(lane.stopped)
+    assert set(rig.ledger.counts()) == {"created", "pending"}
+    assert PATIENCE_S <= rig.ended_at <= 1.2 * PATIENCE_S
+    assert len(credential.asked) <= 20
