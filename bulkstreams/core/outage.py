@@ -47,6 +47,11 @@ class Outage:
     _losses: int = 0
 
     @property
+    def is_awaited(self) -> bool:
+        """Return whether it is waited for: it has answered in this run, or a deadline says how long to try."""
+        return self.answered or self.patience_s == math.inf
+
+    @property
     def calm(self) -> bool:
         """Return whether an answer would be no news."""
         return self.answered and not self.failed and not self._losses
@@ -60,13 +65,13 @@ class Outage:
     def lost(self, cause: str, now: float, draw: float) -> float:
         """Take note of an answer that says the server is broken, or of none after a connection.
 
-        Return the seconds for which all must wait: 0.0: none; inf: the tenant is given up. Before the tenant's first
-        usable answer of the run it is not known to have ever been better, so such answers pause nothing.
+        Return the seconds for which all must wait: 0.0: none; inf: the tenant is given up. A tenant that is not known
+        to have ever been better is not waited for, unless there is a deadline.
         """
         self._losses += 1
         if self._losses == 1 and not self.is_open:
             self.since = now
-        if not self.is_open and (self._losses < LOSSES or not self.answered):
+        if not self.is_open and (self._losses < LOSSES or not self.is_awaited):
             return 0.0
         return self._fail(cause, now, draw)
 

@@ -100,7 +100,7 @@ class Listing:
         if isinstance(answer, Failure) or broken(answer.status):
             if breaker.lost(LOOK_UP, cause) == math.inf:
                 self._stop(f"could not be looked up ({breaker.story()})")
-            if breaker.outage.answered:
+            if breaker.outage.is_awaited:
                 return breaker.gave_up
         if used_up(self._failures, RETRIES):
             self._stop(f"could not be looked up ({cause})")

@@ -231,6 +231,23 @@ def test_with_a_deadline_a_tenant_is_tried_until_then() -> None:
         assert rig.ledger.counts().get("exhausted", 0) <= 20
 
 
+@pytest.mark.parametrize("trouble", [LOST, 503])
+def test_with_a_deadline_a_tenant_that_errs_from_the_start_is_tried_until_then(trouble: object) -> None:
+    """Whoever says how long to try means a server that resets or errs, too, and not only one that is not there."""
+    client = Failing(trouble, 0.0, FOREVER)
+    rig = Rig(webhooks(5), client, patience_s=FOREVER)
+
+    async def deadline(lane: Lane) -> None:
+        await anyio.sleep(3600.0)
+        lane.stop("the deadline of 3600 s has passed")
+
+    lane = rig.run(survey=True, meanwhile=deadline)
+    assert "the deadline of 3600 s has passed" in str(lane.stopped)
+    assert "tried" in str(lane.stopped)
+    assert 60 <= len(client.asked()) <= 130
+    assert rig.ledger.counts() == {"pending": 5}
+
+
 def test_what_is_told_while_it_waits() -> None:
     """The limiter says why, how often it was tried, and until when nothing is sent."""
     client = Failing(REFUSED, 1.0, 60.0)
