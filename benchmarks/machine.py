@@ -10,9 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -99,17 +100,22 @@ def sink() -> Iterator[str]:
             process.terminate()
 
 
-def measure(command: Sequence[str], *, folder: Path) -> Measured:
+def measure(command: Sequence[str], *, folder: Path, watch: Callable[[int], None] | None = None) -> Measured:
     """Run a command in `folder` on the client's core and measure it; its exit code must be 0.
+
+    `watch` is given the process's id and runs beside it, in a thread, until the process has ended.
 
     What the system tells of a child's peak memory is at least what its parent held when it was started.
     """
     began = perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     _pin(process.pid, CLIENT_CORE)
+    watcher = Thread(target=watch or (lambda _: None), args=(process.pid,))
+    watcher.start()
     assert process.stdout is not None
     with process.stdout:
         output = process.stdout.read()
+    watcher.join()  # before its id can be another's
     _, status, usage = os.wait4(process.pid, 0)
     wall = perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

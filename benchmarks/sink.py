@@ -56,7 +56,7 @@ class Sink(asyncio.Protocol):
 
 async def main() -> None:
     """Serve on a free port of this machine."""
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

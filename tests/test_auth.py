@@ -432,6 +432,30 @@ def test_a_429_says_how_long_to_wait() -> None:
     assert time.slept == [7.0]
 
 
+def test_who_is_called_away_between_tries_goes_on_with_the_next() -> None:
+    """Tries count over all who ask, so a tenant that never answers is given up, however often one is called away."""
+    issuer, time = Issuer(*(web.Response(status=503) for _ in range(3 * TRIES))), FakeTime()
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        auth = authenticator(session, issuer, time)
+
+        async def called_away(seconds: float) -> None:
+            raise asyncio.CancelledError
+
+        auth._sleep = called_away
+        for tried in range(1, TRIES):
+            with pytest.raises(asyncio.CancelledError):
+                await auth.token()
+            assert len(issuer.forms) == tried
+            assert auth.resume_at > time.now
+            time.now = auth.resume_at
+        error = await refusal(auth.token())
+        assert error.message == f"no token could be had from {issuer.url}: it answered 503."
+
+    on(issuer, work)
+    assert len(issuer.forms) == TRIES
+
+
 @pytest.mark.parametrize(("step", "cause"), [(503, "it answered 503"), ("reset", "no answer (")])
 def test_tries_end_and_the_cause_is_told(step: int | str, cause: str) -> None:
     """After the last try all who wait get the same answer without tries of their own; who asks later asks anew."""

@@ -17,6 +17,7 @@ SIZES = {
     "ingest": ["--records", "300"],
     "memory": ["--small", "100", "--large", "300"],
     "rerun": ["--records", "300"],
+    "tenants": ["--records", "200", "--few", "10", "--many", "100"],
     "torture": ["--records", "60", "--kills", "1"],
     "side_by_side": ["--records", "20"],
     "pacing": ["--seconds", "5", "--tenants", "10"],

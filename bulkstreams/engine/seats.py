@@ -23,6 +23,9 @@ from bulkstreams.model import TenantName
 MOST_SEATS: Final = 512
 """Lanes that run at once: of 10 requests a second each they keep a processor busy, at some 60 KB each."""
 
+MOST_CONNECTIONS: Final = 4096
+"""Connections of all lanes together, where there are several; each costs some 25 KB, and all are seldom of use."""
+
 LEAST_POOL: Final = 4
 """Connections that a seat comes with at the least, where its lane wants as many."""
 
@@ -140,7 +143,8 @@ class Seats:
     def _share(self, wants: int) -> int:
         """Return how many of the connections that it wants a lane may have beside all others that want a seat now."""
         at_once = min(self._most, max(1, len(self._queue) + len(self._seated)))
-        return min(wants, max(LEAST_POOL, self._all // at_once - FOR_TOKEN))
+        among = self._all if at_once == 1 else min(self._all, MOST_CONNECTIONS)
+        return min(wants, max(LEAST_POOL, among // at_once - FOR_TOKEN))
 
     async def _sit(self, seat: Seat, turn: Turn) -> None:
         again: float | None = None
