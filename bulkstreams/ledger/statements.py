@@ -170,7 +170,7 @@ def _difference(anchored: bytes, digest: bytes | None, anchor: str) -> str:
 _CLAIMABLE: Final = """
     SELECT json_group_array(json_array(id, key, name, input, line, offset, length, CASE WHEN ? THEN hex(digest) END,
                                        attempts, first_sent_at, ours_since))
-      FROM (SELECT * FROM record
+      FROM (SELECT id, key, name, input, line, offset, length, digest, attempts, first_sent_at, ours_since FROM record
              WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
 
 _CLAIM: Final = """
