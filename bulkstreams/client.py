@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from http.cookies import BaseCookie, SimpleCookie
 from time import perf_counter
 from typing import Any, Final, cast
@@ -69,17 +69,14 @@ class _Body(aiohttp.Payload):
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request whose headers are those of its session: copied at once, where aiohttp adds and completes them singly.
+    """A request whose headers are those of its session: copied at once, where aiohttp adds them one by one.
 
-    Should aiohttp come to call other methods than these two, the same headers go out, only at the old cost.
+    Should aiohttp come to call another method for this, the same headers go out, only at the old cost.
     """
 
     def update_headers(self, headers: LooseHeaders | None) -> None:
         self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
         self.headers.extend(headers or {})
-
-    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
-        """Add none: `new_session` names all."""
 
 
 _NONE: Final[BaseCookie[str]] = SimpleCookie()
