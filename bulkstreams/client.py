@@ -15,6 +15,9 @@ from time import perf_counter
 from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.typedefs import LooseHeaders
+from multidict import CIMultiDict
 from yarl import URL
 
 from bulkstreams.model import Failure, Reply
@@ -36,6 +39,44 @@ NOT_SENT: Final = (
     aiohttp.InvalidURL,
 )
 """Failures that aiohttp raises before a connection exists, so before any byte of the request can be written."""
+
+
+_OF_BODY: Final = CIMultiDict({"Content-Type": "application/json"})
+
+
+class _Body(aiohttp.Payload):
+    """JSON that is ready to be sent; the payload that aiohttp makes of bytes has headers made anew for each request."""
+
+    def __init__(self, data: bytes) -> None:  # aiohttp's own is left out: it makes what is made once above
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        return _OF_BODY
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._data.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._data)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await writer.write(self._data)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request whose headers are those of its session: copied at once, where aiohttp adds them one by one.
+
+    Should aiohttp come to call another method for this, the same headers go out, only at the old cost.
+    """
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        self.headers = CIMultiDict({"Host": self.url.host_port_subcomponent or ""})
+        self.headers.extend(headers or {})
 
 
 _NONE: Final[BaseCookie[str]] = SimpleCookie()
@@ -68,7 +109,13 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=_NoCookies(),
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"},
+        headers={
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+        },
+        request_class=_Request,
         raise_for_status=False,
     )
 
@@ -129,14 +176,14 @@ class Client:
 
     def create(self, body: bytes, token: str) -> Coroutine[Any, Any, Reply | Failure]:
         """POST one event stream; `body` is its JSON."""
-        return self._send("POST", self._streams, token, body)
+        return self._send("POST", self._streams, token, _Body(body))
 
     async def page(self, cursor: str | None, token: str) -> Reply | Failure:
         """GET one page of the tenant's streams, from `cursor` (the `next` of the page before) on."""
         query = {"take": str(PAGE_SIZE)} if cursor is None else {"take": str(PAGE_SIZE), "from": cursor}
         return await self._send("GET", self._streams.with_query(query), token, None)
 
-    async def _send(self, method: str, url: URL, token: str, body: bytes | None) -> Reply | Failure:
+    async def _send(self, method: str, url: URL, token: str, body: _Body | None) -> Reply | Failure:
         if token != self._token:
             self._token = token
             self._session.headers["Authorization"] = f"Bearer {token}"

@@ -135,6 +135,39 @@ def test_a_create_is_one_post_with_the_body_as_given() -> None:
     assert headers["content-type"] == "application/json"
 
 
+def test_a_request_says_once_each_what_a_server_needs_to_know() -> None:
+    """Neither a create nor a page's request goes out with a header twice, or with another than these; Host is first."""
+    heads: list[list[str]] = []
+
+    async def handler(wire: Wire) -> None:
+        for _ in range(3):
+            head = (await wire.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            heads.append([line for line in head[1:] if line])
+            length = sum(int(line[15:]) for line in heads[-1] if line.lower().startswith("content-length:"))
+            assert await wire.reader.readexactly(length) == (BODY if length else b"")
+            await wire.answer("201 Created", CREATED)
+
+    async def work(client: Client) -> Answer:
+        await client.create(BODY, TOKEN)
+        await client.page(None, TOKEN)
+        return await client.create(BODY, "another-token")
+
+    _, place = on(handler, work)
+    ours = [
+        f"Host: {place.url.removeprefix('http://')}",
+        "Accept-Encoding: gzip, deflate",
+        "Accept: application/json",
+        f"Authorization: Bearer {TOKEN}",
+        "Content-Type: application/json",
+        "User-Agent: bulkstreams",
+    ]
+    first, page, second = heads
+    assert first[0] == page[0] == ours[0]
+    assert sorted(first) == sorted([*ours, f"Content-Length: {len(BODY)}"])
+    assert sorted(page) == sorted(ours)
+    assert sorted(second) == sorted(line.replace(TOKEN, "another-token") for line in first)
+
+
 @pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504, 524])
 def test_whatever_status_the_server_answers_is_a_reply(status: int) -> None:
     """What an answer means is decided elsewhere: nothing is raised, retried or changed."""

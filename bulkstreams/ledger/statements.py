@@ -54,13 +54,38 @@ BATCH: Final = MAX_VARIABLES // len(Row._fields)
 """The most rows that one `ingest` takes."""
 
 
-@lru_cache(maxsize=8)
-def _ingest_sql(rows: int) -> str:
-    columns = ", ".join(Row._fields)
-    one = f"({', '.join('?' * len(Row._fields))})"
+class _Columns(NamedTuple):
+    """Rows as SQLite is given them: `own` fields for each (their values one after the other), the rest once for all.
+
+    Most of a batch is alike, and each value that is handed over costs as much as a tenth of writing its row.
+    """
+
+    own: tuple[str, ...]
+    values: list[object]
+    shared: dict[str, object]
+
+
+def _columns(rows: Sequence[Row] | Sequence[Settlement], always: str) -> _Columns:
+    """Tell apart what differs among rows (and `always`) from what is the same in all."""
+    columns = dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))
+    own = tuple(name for name, values in columns.items() if name == always or values.count(values[0]) < len(values))
+    values = list(chain.from_iterable(zip(*(columns[name] for name in own), strict=True)))
+    return _Columns(own, values, {name: values[0] for name, values in columns.items() if name not in own})
+
+
+def _as_v(rows: int, own: tuple[str, ...]) -> str:
+    one = f"({', '.join('?' * len(own))})"
+    return f"WITH v ({', '.join(own)}) AS (VALUES {', '.join([one] * rows)})"
+
+
+@lru_cache(maxsize=16)
+def _ingest_sql(rows: int, own: tuple[str, ...]) -> str:
+    """Return the statement that takes the `own` values of so many rows, then those that they share."""
+    fields = ", ".join(Row._fields)
+    values = ", ".join(f"v.{field}" if field in own else "?" for field in Row._fields)
     # The same line, read again: only where it stands can have changed. All else goes the slow way, through the table.
     return f"""
-        INSERT INTO record ({columns}) VALUES {", ".join([one] * rows)}
+        INSERT INTO record ({fields}) {_as_v(rows, own)} SELECT {values} FROM v WHERE true
         ON CONFLICT (tenant, key) DO UPDATE SET
             input = excluded.input, line = excluded.line, offset = excluded.offset, length = excluded.length,
             reading = excluded.reading
@@ -71,7 +96,8 @@ def _ingest_sql(rows: int) -> str:
 
 def ingest(db: sqlite3.Connection, rows: Sequence[Row]) -> list[Duplicate]:
     """Add the records that are new, note where the known ones stand now, and return the lines that are duplicates."""
-    done = db.execute(_ingest_sql(len(rows)), list(chain.from_iterable(rows))).rowcount
+    own, values, shared = _columns(rows, always="line")
+    done = db.execute(_ingest_sql(len(rows), own), [*values, *shared.values()]).rowcount
     if done == len(rows):
         return []
     return [duplicate for row in rows if row.key is not None and (duplicate := _reconsider(db, row))]
@@ -170,7 +196,7 @@ def _difference(anchored: bytes, digest: bytes | None, anchor: str) -> str:
 _CLAIMABLE: Final = """
     SELECT json_group_array(json_array(id, key, name, input, line, offset, length, CASE WHEN ? THEN hex(digest) END,
                                        attempts, first_sent_at, ours_since))
-      FROM (SELECT * FROM record
+      FROM (SELECT id, key, name, input, line, offset, length, digest, attempts, first_sent_at, ours_since FROM record
              WHERE tenant = ? AND state = 'pending' AND reading = ? ORDER BY id LIMIT ?)"""
 
 _CLAIM: Final = """
@@ -208,21 +234,31 @@ def claim(
     ]  # fmt: skip
 
 
-_SETTLED: Final = len(Settlement._fields)
+_SETTLED: Final = (
+    ("state", "state = {}"),
+    ("attempts", "attempts = {}"),
+    ("remote_id", "remote_id = coalesce({}, record.remote_id)"),
+    ("http_status", "http_status = {}"),
+    ("error_code", "error_code = {}"),
+    ("message", "message = {}"),
+    ("first_sent_at", "first_sent_at = coalesce(record.first_sent_at, {})"),
+    ("settled_at", "settled_at = {}"),
+    ("latency_ms", "latency_ms = {}"),
+    ("recovered", "recovered = {}"),
+    ("anchor", "anchor = {}"),
+    ("ours_since", "ours_since = {}"),
+    ("state", "anchor_digest = CASE WHEN record.state = 'in_doubt' AND {} <> 'pending' THEN record.anchor_digest END"),
+)
+"""What a settlement sets, and the field of it that stands in the gap."""
 
 
-@lru_cache(maxsize=16)
-def _settle_sql(rows: int) -> str:
-    one = f"({', '.join('?' * _SETTLED)})"
+@lru_cache(maxsize=64)
+def _settle_sql(rows: int, own: tuple[str, ...]) -> str:
+    """Return the statement that takes the `own` values of so many rows, then what they share, gap by gap, and a run."""
+    setting = ", ".join(text.format(f"v.{field}" if field in own else "?") for field, text in _SETTLED)
     return f"""
-        WITH v ({", ".join(Settlement._fields)}) AS (VALUES {", ".join([one] * rows)})
-        UPDATE record SET
-            state = v.state, attempts = v.attempts, remote_id = coalesce(v.remote_id, record.remote_id),
-            http_status = v.http_status, error_code = v.error_code, message = v.message,
-            first_sent_at = coalesce(record.first_sent_at, v.first_sent_at), settled_at = v.settled_at,
-            run = ?, latency_ms = v.latency_ms, recovered = v.recovered, anchor = v.anchor, ours_since = v.ours_since,
-            anchor_digest = CASE WHEN record.state = 'in_doubt' AND v.state <> 'pending' THEN record.anchor_digest END
-          FROM v WHERE record.id = v.id"""  # noqa: S608
+        {_as_v(rows, own)}
+        UPDATE record SET {setting}, run = ? FROM v WHERE record.id = v.id"""  # noqa: S608
 
 
 _CHUNKS: Final = (1024, 256, 64, 16, 4, 1)
@@ -235,9 +271,14 @@ def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], run: int) 
     start = 0
     for size in _CHUNKS:
         while len(settlements) - start >= size:
-            part = settlements[start : start + size]
-            db.execute(_settle_sql(size), [*chain.from_iterable(part), run])
+            _settle(db, settlements[start : start + size], run)
             start += size
+
+
+def _settle(db: sqlite3.Connection, settlements: Sequence[Settlement], run: int) -> None:
+    own, values, shared = _columns(settlements, always="id")
+    gaps = [shared[field] for field, _ in _SETTLED if field in shared]
+    db.execute(_settle_sql(len(settlements), own), [*values, *gaps, run])
 
 
 def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:

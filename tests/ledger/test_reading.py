@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import BATCH, LedgerReader
+from bulkstreams.ledger import BATCH, LedgerReader, Row
 from bulkstreams.model import Settlement, State
 from tests.ledger import (
     ACME,
@@ -73,6 +75,39 @@ async def test_ingesting_a_batch_twice_changes_nothing(path: Path) -> None:
             assert await ledger.ingest(made) == []
         await ledger.end_reading(2.0, [1])
         assert states(path) == {"a": "pending", "b": "invalid", "c": "pending"}
+
+
+@in_loop
+async def test_ingested_together_or_each_alone_is_the_same(path: Path) -> None:
+    """Whatever lines share a batch, alike or not in any column, each record has what its own line says, in order."""
+    odd = [bad("k3"), bad(), good("k1"), good("z", tenant="b")]
+    lines = [good(f"k{n}") if n % 9 else odd[n // 9 % 4] for n in range(99)]
+    kept = []
+    for size in (99, 10, 1):
+        one = path.with_name(f"{size}.ledger.db")
+        with await start(one) as ledger:
+            for reading in (lines, lines[::2]):
+                await read(ledger, reading, batch=size)
+        with closing(sqlite3.connect(one)) as db:
+            columns = ", ".join(Row._fields[:-1])
+            kept.append(db.execute(f"SELECT {columns} FROM record ORDER BY reading, line").fetchall())
+    assert len({row[Row._fields.index("state")] for row in kept[0]}) == 3
+    assert kept[0] == kept[1] == kept[2]
+
+
+@in_loop
+async def test_a_batch_of_new_or_unchanged_lines_is_one_statement(path: Path) -> None:
+    """SQLite gives up the interpreter for each statement, so none may be needed for each line."""
+    statements: list[str] = []
+    with await start(path) as ledger:
+        for _ in range(2):
+            await ledger.begin_reading("source", 1.0)
+            made = await rows(ledger, FILE, [good(f"k{n}") for n in range(50)])
+            await ledger._writer.do(lambda db: db.set_trace_callback(statements.append))
+            await ledger.ingest(made)
+            await ledger._writer.do(lambda db: db.set_trace_callback(None))
+    assert sum(text.lstrip().startswith("INSERT INTO record") for text in statements) == 2
+    assert not [text for text in statements if text.lstrip().startswith(("SELECT", "UPDATE"))]
 
 
 @in_loop

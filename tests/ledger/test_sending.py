@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -154,6 +156,35 @@ async def test_an_id_and_a_first_instant_once_known_are_kept(path: Path) -> None
         await ledger.settle([settled(claim, State.UNDONE, remote_id=None, first_sent_at=99.0)], Tally())
         (found,) = results(path).values()
         assert (found.state, found.remote_id, found.first_sent_at) == ("undone", "est_1", 20.0)
+
+
+def unlike(claim: Claim) -> Settlement:
+    """Return an outcome as most are, but one in fifty differs from all others in every column."""
+    n = claim.line
+    if n % 50:
+        return settled(claim, State.CREATED)
+    state = [State.REFUSED, State.PENDING, State.IN_DOUBT][n // 50 % 3]
+    told = {"http_status": 400 + n, "error_code": f"e{n}", "message": f"m{n}", "remote_id": f"est_{n}"}
+    instants = {"first_sent_at": n / 2, "settled_at": n / 4, "latency_ms": n / 8, "ours_since": n / 16}
+    return settled(claim, state, attempts=n, recovered=n == 50, **told, **instants)
+
+
+@in_loop
+async def test_settled_together_or_each_alone_is_the_same(path: Path) -> None:
+    """Whatever outcomes share a commit, alike or not in any column, each record has what its own outcome says."""
+    kept = []
+    for size in (350, 40, 1):
+        one = path.with_name(f"{size}.ledger.db")
+        with await start(one) as ledger:
+            outcomes = [unlike(claim) for claim in await claimed(ledger, 350)]
+            for first in range(0, 350, size):
+                await ledger.settle(outcomes[first : first + size], Tally())
+        with closing(sqlite3.connect(one)) as db:
+            kept.append(db.execute("SELECT * FROM record ORDER BY id").fetchall())
+            columns = ", ".join(Settlement._fields)
+            assert db.execute(f"SELECT {columns} FROM record ORDER BY id").fetchall() == outcomes
+    assert len({outcome.state for outcome in outcomes}) == 4
+    assert kept[0] == kept[1] == kept[2]
 
 
 @in_loop
