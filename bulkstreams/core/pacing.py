@@ -86,7 +86,8 @@ class Pacer:
         """Return whether nothing is known to hold requests back: then they need no ticket of their own."""
         return (
             self._window >= self.concurrency
-            and self._sent > 0  # the first is watched, also where there is never more than one
+            and self._sent > 0  # the first is watched, also where there is never more than one,
+            and not self._in_a_row  # and so is the first after a refusal: it ends the row
             and not (self.level.known or self.sustained.learned is not None or self.resume_at)
         )
 

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 
 from bulkstreams.client import Client
 from bulkstreams.core.budget import ServerClock
+from bulkstreams.core.pacing import UNWATCHED
 from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
@@ -395,7 +396,7 @@ class Lane:
         self._unreachable = 0
         limiter = self.limiter
         throttled = reply.status == 429
-        if not (throttled or self._clock_is_old) and limiter.pacer.heedless:
+        if ticket == UNWATCHED and not (throttled or self._clock_is_old) and limiter.pacer.heedless:
             limiter.changed()
             return
         if self._clock_is_old:

@@ -162,3 +162,22 @@ def test_a_tenant_that_answers_429_alone_is_left_in_peace_until_the_lane_is_stop
     assert client.streams == []
     assert 5 <= len(client.creates) <= 24
     assert client.most_at_once == 1
+
+
+def test_max_with_one_at_a_time_is_not_slowed_down_for_good_by_single_refusals() -> None:
+    """A grant ends a row of refusals also where one goes at a time: the next pause is a short one again."""
+    client = Limited(Bucket(1, 20.0, shown=False))
+    rig = Paced(200, client, Pacer(obey=False, concurrency=1), concurrency=1)
+    rig.run()
+    assert rig.all_created_at_the_first_attempt()
+    assert len(client.refused_at) > 20
+    assert rig.ended_at < 100.0
+
+
+def test_every_request_that_was_watched_is_told_of() -> None:
+    """Nothing is remembered of requests that are over, also where replies are of no interest any more."""
+    client = Limited(Bucket(40, 100.0))
+    rig = Paced(600, client, Pacer(obey=False, concurrency=16), concurrency=16)
+    rig.run()
+    assert len(client.refused_at) > 20
+    assert not rig.pacer._sent_at
