@@ -85,7 +85,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
             "run_id": run.name,
             "process": run.pid,
             "ended": run.ended_at is not None,
-            "running": run.ended_at is None and reader.held(),
+            "running": reader.goes_on(run),
             "exit_code": run.exit_code,
             "stopped": dict(run.stopped),
         },
@@ -126,7 +126,7 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
         lines += [_failure(one) for one in failures]
     if run is not None:
         process = f"process {run.pid} on {run.host}"
-        going = f"running ({process})" if live else f"died or was cut off ({process})"
+        going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
         lines += [f"  stopped {tenant}: {reason}" for tenant, reason in run.stopped.items()]
