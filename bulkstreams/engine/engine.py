@@ -180,7 +180,9 @@ class Engine:
         self._todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
         for tenant in self._todo:
             await self._recall(tenant)
-        self.todo = sum(pending + in_doubt for pending, in_doubt in self._todo.values())
+        pending = sum(pending for pending, _ in self._todo.values())
+        in_doubt = sum(in_doubt for _, in_doubt in self._todo.values())
+        self.todo = in_doubt + (pending if self._left is None else min(pending, self._left))
         self.outlook.expect(self._todo)
         try:
             await self._provision()

@@ -15,6 +15,7 @@ from bulkstreams.engine.stops import Limits, Stops
 from bulkstreams.engine.tools import Outcomes
 from bulkstreams.model import Settlement, TenantName
 from tests.engine.fakes import LOST, FakeLedger, Rig, ScriptedClient, in_told_time, webhooks
+from tests.engine.many import Many
 
 ACME, OTHER = TenantName("acme"), TenantName("other")
 
@@ -189,3 +190,11 @@ def test_retries_trip_nothing() -> None:
     lane = ruled(rig, Limits(max_failures=1, max_failure_rate=0.0))
     assert lane.stopped is None
     assert rig.ledger.counts() == {"created": 60}
+
+
+@pytest.mark.parametrize(("limit", "todo"), [(None, 40), (12, 12), (40, 40), (1000, 40)])
+def test_a_run_with_a_limit_has_no_more_to_do_than_that(limit: int | None, todo: int) -> None:
+    """What people are told of is what this run may take, over all tenants."""
+    many = Many({"acme": 30, "beta": 10}, seats=2, limits={"limit": limit})
+    assert many.run().todo == todo
+    assert sum(len(one.creates) for one in many.servers.values()) == todo
