@@ -122,7 +122,7 @@ class Engine:
     ) -> None:
         self.job = job
         self.lanes: dict[TenantName, Lane] = {}  # those that were seated and are not done
-        self.hints: list[str] = []
+        self.hints: dict[str, None] = {}  # in the order in which they came, the run's own first
         self.stopped: str | None = None
         self.todo = 0
         self.has_read = False
@@ -278,8 +278,8 @@ class Engine:
         del self.lanes[lane.tenant]
         if lane.stopped is not None:
             self._stopped[lane.tenant] = lane.stopped
-        if lane.stop_hint and lane.stop_hint not in self.hints:
-            self.hints.append(lane.stop_hint)
+        if lane.stop_hint:
+            self.hints.setdefault(lane.stop_hint)
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
@@ -292,10 +292,12 @@ class Engine:
         """Drain: nothing new starts, attempts under way end in order, unsent claims become pending again."""
         if self.stopped is None:
             self.stopped = reason
+            if hint:
+                self.hints = {hint: None, **self.hints}
             self._reading.cancel()  # nothing was sent yet; the next run reads anew
             self._seats.close()
             for lane in self.lanes.values():
-                lane.stop(reason, hint)
+                lane.stop(reason)
             self._cut.deadline = anyio.current_time() + GRACE_S
 
     def abandon(self) -> None:
