@@ -151,7 +151,7 @@ class Engine:
         if self.stopped is not None:
             found |= dict.fromkeys(self._seats.waiting, self.stopped)
         found |= {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
-        return {name: self._stops.told(reason) for name, reason in found.items()}
+        return {name: self._stops.told(name, reason) for name, reason in found.items()}
 
     async def read(self) -> bool:
         """Bring the ledger up to date with the inputs; return False where they had not changed.

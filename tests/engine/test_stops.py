@@ -93,8 +93,9 @@ def test_a_tenants_rule_counts_its_own_records_and_stops_it_alone() -> None:
     assert [tenant for tenant, _ in found.at] == [ACME]
     reason = found.why[0].reason
     assert reason.startswith("2 of 3 records of acme")
-    assert found.stops.told(reason) == f"{reason}; 1 more failed among what was under way then"
-    assert found.stops.told("interrupted") == "interrupted"
+    assert found.stops.told(ACME, reason) == f"{reason}; 1 more failed among what was under way then"
+    assert found.stops.told(ACME, "interrupted") == "interrupted"
+    assert found.stops.told(OTHER, reason) == reason  # ten thousand tenants do not ask ten thousand each
 
 
 def test_a_failure_counts_for_its_tenant_and_for_the_run() -> None:
@@ -152,7 +153,7 @@ def ruled(rig: Rig, rules: StopRules) -> Lane:
 
     in_told_time(scene)
     if rig.lane.stopped is not None:
-        rig.lane.stopped = stops.told(rig.lane.stopped)
+        rig.lane.stopped = stops.told(rig.lane.tenant, rig.lane.stopped)
     return rig.lane
 
 
