@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -312,10 +311,8 @@ def test_looking_again_at_once_costs_nothing() -> None:
         assert len(first.waits) == MOST
         assert first.counts == {WaitKind.PACED: 10_000}
         assert [name for name, _ in first.waits][:2] == ["t9999", "t9998"]
-        began = time.process_time()
         hand[0] = 4.0
-        assert all(outlook.look() is first for _ in range(10_000))
-        assert time.process_time() - began < 1.0
+        assert outlook.look() is first  # nothing was looked at anew
         hand[0] = 6.0
         assert outlook.look() is not first
 
