@@ -134,12 +134,15 @@ async def open_job(
     retries: int | None = None,
     timeout_s: float | None = None,
     deadline_s: float | None = None,
+    max_failures: int | None = None,
+    max_failure_rate: float | None = None,
     allow_unknown_events: bool | None = None,
     sandbox: bool = False,
 ) -> AsyncIterator[Job]:
     """Open a job as `bulkstreams run` would with the flags of these names; what is left out comes from elsewhere.
 
-    `token` is kept in memory alone; `reserve` is a percentage; `sandbox` starts a local Auth0 that ends with the job.
+    `token` is kept in memory alone; `reserve` and `max_failure_rate` are percentages; `sandbox` starts a local Auth0
+    that ends with the job.
     """
     flags = Flags(
         tenant=tenant,
@@ -153,6 +156,8 @@ async def open_job(
         retries=retries,
         timeout=None if timeout_s is None else str(timeout_s),
         deadline=None if deadline_s is None else str(deadline_s),
+        max_failures=max_failures,
+        max_failure_rate=None if max_failure_rate is None else str(max_failure_rate),
         allow_unknown_events=allow_unknown_events,
     )
     settings = load(flags, {} if sandbox else os.environ, Path.cwd())

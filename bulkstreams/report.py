@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bulkstreams.core.waiting import duration
@@ -21,41 +22,76 @@ _EFFORT: Final = (
 MOST_WAITS: Final = 10
 """Waits of lanes that `status` tells one by one; the rest is counted."""
 
+MOST_TENANTS: Final = 50
+"""Tenants that `status` tells one by one, those with most work left or failed first; the rest is counted."""
+
+MOST_STOPPED: Final = 10
+"""Reasons for which tenants were stopped that are told; of the tenants with the same reason, `NAMED` are named."""
+
+NAMED: Final = 3
+
+MOST_HINTS: Final = 3
+"""Remedies that are told at the end of a run."""
+
+_SETTLED: Final = frozenset({State.CREATED, State.EXISTS, State.DUPLICATE, State.UNDONE})
 _UNKNOWN: Final = "the run ended before an answer was noted"
 
 
 def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()) -> list[str]:
     """Say how a run ended, in a few lines; `failures` are the most frequent causes."""
     records, this_run = figures["records"], figures["this_run"]
-    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in records.items() if name != "total" and count]
+    parts = _counted({name: count for name, count in records.items() if name != "total" and count})
     effort = ", ".join(f"{this_run[name]:,} {word}" for name, word in _EFFORT)
     lines = [
-        f"{records['total']:,} records: {', '.join(parts) or 'none'}   (ledger: {figures['ledger']})",
+        f"{records['total']:,} records: {parts or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
     lines += [_failure(one) for one in failures]
-    lines += [f"stopped {tenant}: {reason}" for tenant, reason in list(reasons.items())[:10]]
-    if len(reasons) > 10:
-        lines.append(f"… and {len(reasons) - 10} more tenants; `bulkstreams status` lists them")
+    return lines + _stopped(reasons)
+
+
+def _stopped(reasons: Mapping[str, str]) -> list[str]:
+    """Say which tenants were stopped, and why: a line for each reason, the most frequent ones first."""
+    groups: dict[str, list[str]] = {}
+    for tenant, reason in reasons.items():
+        groups.setdefault(reason, []).append(tenant)
+    order = sorted(groups, key=lambda reason: -len(groups[reason]))
+    lines = [f"stopped {_named(groups[reason])}: {reason}" for reason in order[:MOST_STOPPED]]
+    if rest := sum(len(groups[reason]) for reason in order[MOST_STOPPED:]):
+        lines.append(f"stopped {_more(rest)}; `bulkstreams status --json` names them all")
     return lines
 
 
+def _named(tenants: Sequence[str]) -> str:
+    named, rest = ", ".join(tenants[:NAMED]), len(tenants) - NAMED
+    return f"{named} and {rest:,} more" if rest > 0 else named
+
+
+def _more(tenants: int) -> str:
+    return f"{tenants:,} more tenant{'' if tenants == 1 else 's'}"
+
+
+def _counted(counts: Mapping[str, int] | Mapping[State, int]) -> str:
+    return ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
+
+
 def next_step(figures: Mapping[str, Any], hints: Sequence[str], command: str) -> str:
-    """Say what to do next, often the exact command; empty where nothing is left to do."""
+    """Say what to do next, a line for each remedy and often the exact command; empty where nothing is left to do."""
+    return "\n".join([*hints[:MOST_HINTS], *_steps(figures, command)])
+
+
+def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     records, ledger = figures["records"], figures["ledger"]
-    if hints:
-        return hints[0]
     interrupted = figures["exit_code"] in {ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
     if records["pending"] or records["in_doubt"] or interrupted:
-        return f"To resume, run the same command again: {command}"
-    if records["invalid"]:
-        return f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"
-    if records["exhausted"]:
-        return f"To try the exhausted records again: {command}"
-    if records["refused"] or records["conflict"]:
+        yield f"To resume, run the same command again: {command}"
+    elif records["invalid"]:
+        yield f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"
+    elif records["exhausted"]:
+        yield f"To try the exhausted records again: {command}"
+    elif records["refused"] or records["conflict"]:
         again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
-        return f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
-    return ""
+        yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
 
 
 def status(reader: LedgerReader, now: float) -> dict[str, Any]:
@@ -85,7 +121,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
             "run_id": run.name,
             "process": run.pid,
             "ended": run.ended_at is not None,
-            "running": run.ended_at is None and reader.held(),
+            "running": reader.goes_on(run),
             "exit_code": run.exit_code,
             "stopped": dict(run.stopped),
         },
@@ -117,24 +153,40 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
     """Tell a person what `status` holds."""
     totals, run, live = reader.totals(), reader.last_run(), reader.held()
     lines = [f"{reader.path}: {totals.total:,} records"]
-    for tenant, counts in reader.by_tenant().items():
-        parts = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
-        lines.append(f"  {tenant or '(no tenant)'}: {parts}")
+    lines += _tenant_lines(reader.by_tenant())
     failures = reader.failures()
     if failures:
         lines.append("what failed or is in doubt, by cause:")
         lines += [_failure(one) for one in failures]
     if run is not None:
         process = f"process {run.pid} on {run.host}"
-        going = f"running ({process})" if live else f"died or was cut off ({process})"
+        going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
-        lines += [f"  stopped {tenant}: {reason}" for tenant, reason in run.stopped.items()]
+        lines += [f"  {text}" for text in _stopped(run.stopped)]
         lines += _progress_lines(reader.note(), now)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
     if not live and any(totals.records.get(state) for state in open_):
         lines.append("To resume, run the same command again.")
     return lines
+
+
+def _tenant_lines(tenants: Mapping[str, Mapping[State, int]]) -> list[str]:
+    """Say how each tenant's records stand; where there are many tenants, count those that have least to tell."""
+    shown = list(tenants)
+    if len(tenants) > MOST_TENANTS:
+        shown = sorted(tenants, key=lambda name: -_unsettled(tenants[name]))[:MOST_TENANTS]
+    lines = [f"  {name or '(no tenant)'}: {_counted(tenants[name])}" for name in shown]
+    if rest := tenants.keys() - shown:
+        counts: Counter[State] = Counter()
+        for name in rest:
+            counts.update(tenants[name])
+        lines.append(f"  … and {_more(len(rest))}: {_counted(dict(sorted(counts.items())))} (--json has them all)")
+    return lines
+
+
+def _unsettled(counts: Mapping[State, int]) -> int:
+    return sum(count for state, count in counts.items() if state not in _SETTLED)
 
 
 def _progress_lines(note: Note | None, now: float) -> list[str]:

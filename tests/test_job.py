@@ -17,6 +17,7 @@ def write(path: Path, names: list[str], **more: str) -> Path:
     lines = [
         {
             "name": name,
+            "subscriptions": [{"event_type": "user.created"}],
             "destination": {
                 "type": "webhook",
                 "configuration": {
@@ -142,5 +143,25 @@ def test_leaving_the_job_with_a_loop_half_way_drains_it(tmp_path: Path) -> None:
         assert job.report is not None
         assert job.report.figures["records"]["created"] < 300
         assert job.report.exit_code == 130
+
+    run(work)
+
+
+@pytest.mark.parametrize("rule", [{"max_failures": 2}, {"max_failure_rate": 50}])
+def test_failures_stop_a_job_as_they_stop_a_run(tmp_path: Path, rule: dict[str, int]) -> None:
+    """The stop rules have the names of their flags, and the rate is a percentage as there."""
+    path = write(tmp_path / "in.jsonl", [f"n{number:03}" for number in range(60)])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("user.created", "no.such"), encoding="utf-8")
+
+    async def work() -> None:
+        async with bulkstreams.open(sandbox=True, concurrency=1, allow_unknown_events=True, **rule) as job:
+            states = {one.state async for one in job.run(path)}
+        assert states == {"refused"}
+        assert job.report is not None
+        assert job.report.exit_code == 4
+        assert job.report.figures["records"]["pending"] > 0
+        (flag,) = rule
+        assert f"--{flag.replace('_', '-')}: " in job.report.reasons["sandbox"]
 
     run(work)

@@ -109,6 +109,11 @@ class Live:
         """Return the seconds since the run began."""
         return self._clock() - self.began
 
+    @property
+    def total(self) -> int:
+        """Return how many records this run is to settle; a look-up may settle more than it was to take."""
+        return max(self.done, 0 if self.engine is None else self.engine.todo)
+
     def rate(self) -> float:
         """Return the records settled per second, over the last few seconds."""
         now = self._clock()

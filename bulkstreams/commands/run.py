@@ -97,7 +97,7 @@ class Session:
             figures=figures(ledger, totals, run, code, self.live.elapsed_s),
             exit_code=code,
             reasons=engine.reasons,
-            hints=engine.hints,
+            hints=tuple(engine.hints),
             failures=failures,
         )
 

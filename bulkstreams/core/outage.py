@@ -24,6 +24,9 @@ LOSSES: Final = 10
 Single ones are normal; where two creates in five fail, ten in a row come once in ten thousand, and cost a short pause.
 """
 
+TROUBLE: Final = 3
+"""Such answers in a row that are worth telling of, though it is not taken for down yet."""
+
 TRIES: Final = 6
 """The least number of failures in a row after which a tenant that has never answered in this run is given up."""
 
@@ -52,6 +55,11 @@ class Outage:
         return self.answered or self.patience_s == math.inf
 
     @property
+    def trouble(self) -> str:
+        """Return what its server answers again and again, though it is not taken for down yet; empty: it does not."""
+        return f"{self.cause}, {self._losses} times in a row" if self._losses >= TROUBLE else ""
+
+    @property
     def calm(self) -> bool:
         """Return whether an answer would be no news."""
         return self.answered and not self.failed and not self._losses
@@ -69,6 +77,7 @@ class Outage:
         to have ever been better is not waited for, unless there is a deadline.
         """
         self._losses += 1
+        self.cause = cause
         if self._losses == 1 and not self.is_open:
             self.since = now
         if not self.is_open and (self._losses < LOSSES or not self.is_awaited):

@@ -144,3 +144,9 @@ class Breaker:
     def story(self) -> str:
         """Return what is wrong, how often it was tried, and for how long."""
         return self.outage.story(self._lane.tools.clock.monotonic())
+
+    def trouble(self) -> str:
+        """Return what keeps a tenant waited for, if anything does: an outage, or answers that look like one."""
+        if self.gave_up:
+            return ""
+        return self.story() if self.is_open else self.outage.trouble

@@ -122,7 +122,7 @@ class Engine:
     ) -> None:
         self.job = job
         self.lanes: dict[TenantName, Lane] = {}  # those that were seated and are not done
-        self.hints: list[str] = []
+        self.hints: dict[str, None] = {}  # in the order in which they came, the run's own first
         self.stopped: str | None = None
         self.todo = 0
         self.has_read = False
@@ -151,7 +151,7 @@ class Engine:
         if self.stopped is not None:
             found |= dict.fromkeys(self._seats.waiting, self.stopped)
         found |= {name: lane.stopped for name, lane in self.lanes.items() if lane.stopped is not None}
-        return {name: self._stops.told(reason) for name, reason in found.items()}
+        return {name: self._stops.told(name, reason) for name, reason in found.items()}
 
     async def read(self) -> bool:
         """Bring the ledger up to date with the inputs; return False where they had not changed.
@@ -180,7 +180,9 @@ class Engine:
         self._todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
         for tenant in self._todo:
             await self._recall(tenant)
-        self.todo = sum(pending + in_doubt for pending, in_doubt in self._todo.values())
+        pending = sum(pending for pending, _ in self._todo.values())
+        in_doubt = sum(in_doubt for _, in_doubt in self._todo.values())
+        self.todo = in_doubt + (pending if self._left is None else min(pending, self._left))
         self.outlook.expect(self._todo)
         try:
             await self._provision()
@@ -276,8 +278,8 @@ class Engine:
         del self.lanes[lane.tenant]
         if lane.stopped is not None:
             self._stopped[lane.tenant] = lane.stopped
-        if lane.stop_hint and lane.stop_hint not in self.hints:
-            self.hints.append(lane.stop_hint)
+        if lane.stop_hint:
+            self.hints.setdefault(lane.stop_hint)
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
@@ -290,10 +292,12 @@ class Engine:
         """Drain: nothing new starts, attempts under way end in order, unsent claims become pending again."""
         if self.stopped is None:
             self.stopped = reason
+            if hint:
+                self.hints = {hint: None, **self.hints}
             self._reading.cancel()  # nothing was sent yet; the next run reads anew
             self._seats.close()
             for lane in self.lanes.values():
-                lane.stop(reason, hint)
+                lane.stop(reason)
             self._cut.deadline = anyio.current_time() + GRACE_S
 
     def abandon(self) -> None:

@@ -185,8 +185,9 @@ class Lane:
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
         if self.stopped is None and not self.finished:
-            waited = self.breaker.is_open and not self.breaker.gave_up
-            self.stopped = f"{reason} ({self.breaker.story()})" if waited else reason
+            trouble = self.breaker.trouble()
+            told = not trouble or self.breaker.outage.cause in reason
+            self.stopped = reason if told else f"{reason} ({trouble})"
             self.stop_hint = hint
             self.limiter.close()
             self._stopping.set()

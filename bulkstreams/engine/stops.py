@@ -77,10 +77,10 @@ class Stops:
                 if stop is not None:
                     self._stop(counted.tenant, stop)
 
-    def told(self, reason: str) -> str:
-        """Return why a lane was stopped, with what has failed since, where it was one of these rules."""
-        for one in (self._run, *self._tenants.values()):
-            if one.stop is not None and reason.startswith(one.stop.reason):
+    def told(self, tenant: str, reason: str) -> str:
+        """Return why a tenant's lane was stopped, with what has failed since, where it was one of these rules."""
+        for one in (self._run, self._tenants.get(TenantName(tenant))):
+            if one is not None and one.stop is not None and reason.startswith(one.stop.reason):
                 return reason + one.story()
         return reason
 

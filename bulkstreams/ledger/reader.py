@@ -160,13 +160,17 @@ class LedgerReader:
     def note(self) -> Note | None:
         """Return how the run that goes on stands, as it noted last; None where none does, or it noted nothing yet."""
         rows, run = self._ask("SELECT value FROM meta WHERE name = ?", (notes.NAME,)), self.last_run()
-        if not rows or run is None or run.ended_at is not None or not self.held() or _is_dead(run):
+        if not rows or run is None or not self.goes_on(run):
             return None
         try:
             note = notes.decode(rows[0][0])
         except ValueError:
             raise ledger_format.refusal(self.path, "is damaged: its run cannot have noted what stands there") from None
         return note if note.run == run.id else None
+
+    def goes_on(self, run: Run) -> bool:
+        """Return whether the newest run goes on: whoever holds the ledger may have another's death to look at first."""
+        return run.ended_at is None and self.held() and not _is_dead(run)
 
     def held(self) -> bool:
         """Return whether a live process writes this ledger."""

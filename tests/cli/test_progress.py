@@ -83,6 +83,14 @@ def test_a_line_has_the_figures_the_rates_and_the_time_left() -> None:
     assert line(live(ONE, done=100)) == "100/1,000 · 50.0/s (5/s allowed) · 20 s left · 100 created"
 
 
+def test_no_more_is_done_than_there_is_to_do() -> None:
+    """A run that may take ten records can find out about more: the first look-up tells what exists already."""
+    assert line(live(ONE, done=100, todo=10)).startswith("100/100 · ")
+    assert drawn(live(ONE, done=100, todo=10), 120)[0].endswith(
+        "100/100 · 50.0/s (5/s allowed) · 20 s left · 100 created"
+    )
+
+
 def test_what_nobody_knows_is_left_out() -> None:
     """Where no rate is known none is told, and no time left."""
     unknown = ONE._replace(allowed=None, ends_at=None)

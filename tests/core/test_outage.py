@@ -14,6 +14,7 @@ from bulkstreams.core.outage import (
     PAUSE_CAP_S,
     PAUSE_FIRST_S,
     TRIES,
+    TROUBLE,
     Outage,
     pause_before_probe,
     width_after,
@@ -78,6 +79,18 @@ def test_broken_answers_of_a_tenant_that_was_never_better_pause_nothing() -> Non
     outage = Outage()
     assert {outage.lost("502", 1.0, 0.5) for _ in range(10 * LOSSES)} == {0.0}
     assert not outage.is_open
+
+
+def test_what_a_server_answers_again_and_again_is_told_before_it_is_taken_for_down() -> None:
+    """Single broken answers are not worth a word; several in a row are, until a usable one comes."""
+    outage = Outage()
+    for _ in range(TROUBLE - 1):
+        outage.lost("502", 1.0, 0.5)
+        assert outage.trouble == ""
+    outage.lost("503", 2.0, 0.5)
+    assert outage.trouble == f"503, {TROUBLE} times in a row"
+    outage.heard()
+    assert outage.trouble == ""
 
 
 def test_a_tenant_that_never_answered_is_given_up_after_its_tries() -> None:

@@ -15,6 +15,7 @@ from bulkstreams.engine.stops import Limits, Stops
 from bulkstreams.engine.tools import Outcomes
 from bulkstreams.model import Settlement, TenantName
 from tests.engine.fakes import LOST, FakeLedger, Rig, ScriptedClient, in_told_time, webhooks
+from tests.engine.many import Many
 
 ACME, OTHER = TenantName("acme"), TenantName("other")
 
@@ -92,8 +93,9 @@ def test_a_tenants_rule_counts_its_own_records_and_stops_it_alone() -> None:
     assert [tenant for tenant, _ in found.at] == [ACME]
     reason = found.why[0].reason
     assert reason.startswith("2 of 3 records of acme")
-    assert found.stops.told(reason) == f"{reason}; 1 more failed among what was under way then"
-    assert found.stops.told("interrupted") == "interrupted"
+    assert found.stops.told(ACME, reason) == f"{reason}; 1 more failed among what was under way then"
+    assert found.stops.told(ACME, "interrupted") == "interrupted"
+    assert found.stops.told(OTHER, reason) == reason  # ten thousand tenants do not ask ten thousand each
 
 
 def test_a_failure_counts_for_its_tenant_and_for_the_run() -> None:
@@ -151,7 +153,7 @@ def ruled(rig: Rig, rules: StopRules) -> Lane:
 
     in_told_time(scene)
     if rig.lane.stopped is not None:
-        rig.lane.stopped = stops.told(rig.lane.stopped)
+        rig.lane.stopped = stops.told(rig.lane.tenant, rig.lane.stopped)
     return rig.lane
 
 
@@ -189,3 +191,11 @@ def test_retries_trip_nothing() -> None:
     lane = ruled(rig, Limits(max_failures=1, max_failure_rate=0.0))
     assert lane.stopped is None
     assert rig.ledger.counts() == {"created": 60}
+
+
+@pytest.mark.parametrize(("limit", "todo"), [(None, 40), (12, 12), (40, 40), (1000, 40)])
+def test_a_run_with_a_limit_has_no_more_to_do_than_that(limit: int | None, todo: int) -> None:
+    """What people are told of is what this run may take, over all tenants."""
+    many = Many({"acme": 30, "beta": 10}, seats=2, limits={"limit": limit})
+    assert many.run().todo == todo
+    assert sum(len(one.creates) for one in many.servers.values()) == todo

@@ -16,6 +16,7 @@ from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.errors import LedgerFormatError
 from bulkstreams.ledger import LedgerReader, Note
 from bulkstreams.ledger.notes import NAME, decode, encode
+from bulkstreams.report import status, status_lines
 from tests.ledger import good, in_loop, read, start
 
 STANDING = Progress(
@@ -46,6 +47,13 @@ def told(path: Path) -> Note | None:
     """Return what a reader is told."""
     with LedgerReader(path) as reader:
         return reader.note()
+
+
+def status_says(path: Path, words: str) -> bool:
+    """Return whether `status` says this of the newest run, to a person and to a machine."""
+    with LedgerReader(path) as reader:
+        (line,) = [line for line in status_lines(reader, 8.0) if line.startswith("last run")]
+        return f": {words} (" in line and status(reader, 8.0)["last_run"]["running"] is (words == "running")
 
 
 @pytest.mark.parametrize("progress", [STANDING, UNKNOWN])
@@ -101,18 +109,24 @@ async def test_a_run_that_died_is_not_told_as_present(path: Path) -> None:
 
 
 @in_loop
-async def test_a_note_of_a_dead_process_is_not_told_while_another_examines_its_ledger(path: Path) -> None:
-    """The ledger is held, but by one that has not begun its run yet."""
+async def test_a_dead_run_is_not_told_as_present_while_another_process_examines_its_ledger(path: Path) -> None:
+    """The ledger is held, but by one that has not begun its run yet: neither a note nor `status` take it for the other.
+
+    Of a process on another machine nobody here can say that it is dead.
+    """
     child = multiprocessing.get_context("spawn").Process(target=os.getpid)
     child.start()
     child.join()
     with await start(path) as ledger:
         await ledger.note(STANDING, 7.0)
         assert told(path) is not None
+        assert status_says(path, "running")
         await ledger._writer.do(lambda db: db.execute("UPDATE run SET pid = ?", (child.pid,)).rowcount)
         assert told(path) is None
+        assert status_says(path, "died or was cut off")
         await ledger._writer.do(lambda db: db.execute("UPDATE run SET host = 'elsewhere'").rowcount)
         assert told(path) is not None
+        assert status_says(path, "running")
 
 
 @in_loop

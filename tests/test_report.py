@@ -1,0 +1,90 @@
+"""What is told of a ledger, and of how a run ended: bounded, however many tenants there are, and with every remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkstreams import report
+from bulkstreams.ledger import LedgerReader
+from tests.ledger import bad, good, in_loop, read, start
+
+COUNTED = ("created", "exists", "conflict", "refused", "exhausted", "invalid", "duplicate", "in_doubt", "pending")
+
+
+def figures(exit_code: int, **records: int) -> dict[str, Any]:
+    """Return a run's figures with so many records."""
+    counts = {**dict.fromkeys(COUNTED, 0), **records}
+    effort = dict.fromkeys(("created", "recovered", "requests", "retries", "throttled", "lookups"), 0)
+    total = {"total": sum(records.values()), **counts}
+    return {"ledger": "in.ledger.db", "exit_code": exit_code, "elapsed_s": 3.0, "records": total, "this_run": effort}
+
+
+def told(reasons: Mapping[str, str]) -> list[str]:
+    """Return what a run's end says of stopped tenants."""
+    return [line for line in report.summary(figures(4, pending=9), reasons) if line.startswith("stopped")]
+
+
+def names(count: int, first: str = "t") -> list[str]:
+    """Return the names of so many tenants."""
+    return [f"{first}{number:05}" for number in range(count)]
+
+
+def test_each_stopped_tenant_is_told_with_its_reason() -> None:
+    """Where there are few and each has a reason of its own, none is left out."""
+    assert told({"acme": "no token", "beta": "no scope"}) == ["stopped acme: no token", "stopped beta: no scope"]
+
+
+def test_many_tenants_with_one_reason_take_one_line() -> None:
+    """Ten thousand that ran out of time hide none that stopped for a reason of its own."""
+    late = dict.fromkeys(names(10_000), "time is over")
+    assert told({"acme": "no token", **late, "beta": "no scope"}) == [
+        "stopped t00000, t00001, t00002 and 9,997 more: time is over",
+        "stopped acme: no token",
+        "stopped beta: no scope",
+    ]
+
+
+def test_of_many_reasons_the_most_frequent_are_told() -> None:
+    """The rest is counted, in tenants."""
+    lines = told({**{name: f"{name} said no" for name in names(1234)}, "x": "both", "y": "both"})
+    assert lines[0] == "stopped x, y: both"
+    assert lines[-1] == "stopped 1,225 more tenants; `bulkstreams status --json` names them all"
+    assert len(lines) == report.MOST_STOPPED + 1
+
+
+@pytest.mark.parametrize(
+    ("hints", "shown"),
+    [([], []), (["Get a token."], ["Get a token."]), (["a", "b", "c", "d"], ["a", "b", "c"])],
+)
+def test_the_next_step_is_every_remedy_and_the_command(hints: Sequence[str], shown: Sequence[str]) -> None:
+    """One tenant's remedy hides neither another's nor how to resume."""
+    step = report.next_step(figures(4, pending=1), hints, "bulkstreams run in.jsonl")
+    assert step.splitlines() == [*shown, "To resume, run the same command again: bulkstreams run in.jsonl"]
+
+
+def test_where_nothing_is_left_to_do_no_step_is_told() -> None:
+    """Neither a command nor an empty line."""
+    assert report.next_step(figures(0, created=1), [], "bulkstreams run in.jsonl") == ""
+
+
+@pytest.mark.parametrize("count", [report.MOST_TENANTS, 200])
+@in_loop
+async def test_status_tells_the_tenants_with_most_to_do_and_counts_the_rest(tmp_path: Path, count: int) -> None:
+    """Up to a page of them all are told, in the order of their names; the machine's form always has them all."""
+    path = tmp_path / "in.ledger.db"
+    tenants = names(count)
+    lines = [good(f"{name}-{i}", tenant=name) for name in tenants for i in range(3 if name == tenants[-1] else 1)]
+    with await start(path) as ledger:
+        await read(ledger, [*lines, bad()])
+    with LedgerReader(path) as reader:
+        text, found = report.status_lines(reader, 0.0), report.status(reader, 0.0)
+    assert len(found["tenants"]) == count + 1
+    its = [line for line in text if line.endswith((" pending", " invalid", "all)"))]
+    assert len(its) == report.MOST_TENANTS + 1
+    assert its[0] == f"  {tenants[-1]}: 3 pending"
+    assert its[-1].startswith("  … and ")
+    assert f"{count + 1 - report.MOST_TENANTS:,} more tenant" in its[-1]
