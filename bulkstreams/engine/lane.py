@@ -60,7 +60,7 @@ class Lane:
         self.stop_hint = ""
         self.leaving = False
         self.holding = False
-        self.surveying = False
+        self.looks_again_at = 0.0  # no page that failed is asked for again before that instant
         self.finished = False
         self.in_flight = 0
         self.sent = 0
@@ -131,14 +131,10 @@ class Lane:
 
     async def _look_first(self, survey: Survey) -> bool:
         """Look what is there, but first whose it is: a stream that a doubt is about is no other record's."""
-        self.surveying = True
         while self.reconciler.busy:
             self._changed.clear()
             await self._changed.wait()
-        try:
-            return self.going and await survey.run()
-        finally:
-            self.surveying = False
+        return self.going and await survey.run()
 
     @property
     def going(self) -> bool:
@@ -178,7 +174,9 @@ class Lane:
             return max(pause, self._retry_at)
         instants = [due for due, _, _ in self._waiting[:1]]
         if self.reconciler.count:
-            instants.append(self.reconciler.settles_at)
+            instants.append(max(self.reconciler.settles_at, self.looks_again_at))
+        elif self._survey is not None:
+            instants.append(self.looks_again_at)
         return max(pause, min(instants, default=0.0))
 
     def stop(self, reason: str, hint: str = "") -> None:
@@ -236,6 +234,11 @@ class Lane:
     def is_fetching(self) -> bool:
         """Return whether a token is being fetched."""
         return bool(self._fetching)
+
+    @property
+    def surveying(self) -> bool:
+        """Return whether what is there already is not known yet: a lane that is away may have to ask once more."""
+        return self._survey is not None
 
     @property
     def is_claiming(self) -> bool:

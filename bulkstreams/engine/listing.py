@@ -87,7 +87,9 @@ class Listing:
                 if self._is_given_up(answer):
                     return None
                 if not lane.breaker.is_open:
-                    await lane.sleep(backoff(self._failures, lane.tools.draw()))
+                    delay = backoff(self._failures, lane.tools.draw())
+                    lane.looks_again_at = lane.tools.clock.monotonic() + delay
+                    await lane.sleep(delay)
         return None
 
     def _is_given_up(self, answer: Reply | Failure) -> bool:
