@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
@@ -23,8 +23,8 @@ from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
+from bulkstreams.engine.tokens import Tokens
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
-from bulkstreams.errors import CredentialsError, TokenUnreachedError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
 
@@ -54,7 +54,7 @@ class Lane:
         self.settings = settings
         self.tools = tools
         self.client = client
-        self.credential = credential
+        self.tokens = Tokens(self, credential)
         self.limiter = limiter
         self.stopped: str | None = None
         self.stop_hint = ""
@@ -66,7 +66,6 @@ class Lane:
         self.sent = 0
         self.under_way: set[int] = set()
         self.width = settings.concurrency
-        self._fetching: set[anyio.CancelScope] = set()
         self.server_clock = ServerClock()
         self._clock_is_old = True
         self._has_heard = False
@@ -152,9 +151,7 @@ class Lane:
             self._stopping.set()
             self._changed.set()
             self.reconciler.hurry()
-            if self.credential.resume_at > self.tools.clock.monotonic():
-                for scope in self._fetching:
-                    scope.cancel()
+            self.tokens.leave()
 
     def _come_back(self) -> None:
         self.leaving = False
@@ -169,7 +166,7 @@ class Lane:
 
         Of a lane that has left: the instant from which on a seat is of use to it.
         """
-        pause = max(self.limiter.resume_at, self.credential.resume_at)
+        pause = max(self.limiter.resume_at, self.tokens.resume_at)
         if self._ready or self._workers or (self._survey is None and self._claims_on):
             return max(pause, self._retry_at)
         instants = [due for due, _, _ in self._waiting[:1]]
@@ -189,8 +186,7 @@ class Lane:
             self.limiter.close()
             self._stopping.set()
             self._changed.set()
-            for scope in self._fetching:
-                scope.cancel()
+            self.tokens.stop()
 
     async def hold(self) -> None:
         """Let no more creates go, and wait until those under way have their answers; look-ups may go on."""
@@ -229,11 +225,6 @@ class Lane:
         """Return how many records are not settled; of those not claimed yet, no more than the run `may_take`."""
         unclaimed = self._unclaimed if may_take is None else min(self._unclaimed, may_take)
         return unclaimed + self._claiming + self._held + self.reconciler.count
-
-    @property
-    def is_fetching(self) -> bool:
-        """Return whether a token is being fetched."""
-        return bool(self._fetching)
 
     @property
     def surveying(self) -> bool:
@@ -407,31 +398,6 @@ class Lane:
             self.server_clock.heard(reply.headers, self.tools.clock.monotonic())
         self.tools.recorder.tally.throttled += throttled
         limiter.heard(ticket, reply.status, reply.headers, self.tools.draw() if throttled else 0.0)
-
-    async def reauthorize(self, token: str) -> bool:
-        """Get another token than the one that was refused; stop the lane where there is none."""
-        await self._fetched(lambda: self.credential.refresh(token))
-        return self.stopped is None
-
-    async def token(self) -> str | None:
-        """Fetch a token; None where none is to be had now, and the lane waits or stops, or was stopped meanwhile."""
-        if self.breaker.is_open and not await self.sleep(self.limiter.resume_at - self.tools.clock.monotonic()):
-            return None
-        return await self._fetched(self.credential.token)
-
-    async def _fetched(self, fetch: Callable[[], Awaitable[str]]) -> str | None:
-        with anyio.CancelScope() as scope:
-            self._fetching.add(scope)
-            try:
-                return await fetch()
-            except TokenUnreachedError as error:
-                if not self.breaker.token_unreached(error.message):
-                    self.stop(error.message, error.hint)
-            except CredentialsError as error:
-                self.stop(error.message, error.hint)
-            finally:
-                self._fetching.discard(scope)
-        return None
 
     def forbidden(self, answer: Reply | Failure, message: str) -> None:
         """Stop the lane: no record of this tenant can succeed."""
