@@ -44,7 +44,7 @@ class Attempts:
             lane.put_back(claim)
             await self._look()
             return
-        token = lane.credential.current() or await lane.token()
+        token = lane.tokens.current() or await lane.tokens.fetch()
         if token is None:
             lane.put_back(claim)
             return
@@ -114,7 +114,7 @@ class Attempts:
                 self._doubt(claim, answer, Event.NAME_TAKEN, "the name is taken, or the quota is used up")
             case Verdict.UNAUTHORIZED:
                 lane.put_back(claim)
-                await lane.reauthorize(token)
+                await lane.tokens.renew(token)
             case _:
                 self._refused(claim, answer, (token, *secrets_in(body)), verdict)
 

@@ -224,7 +224,8 @@ class Engine:
         """Let a tenant's lane run in its seat; return when it wants another, None where it is done."""
         tenant, plan = seat.tenant, self.job.connector.plan(seat.tenant)
         if tenant not in self.lanes and self._left == 0 and not self._todo[tenant][1]:
-            return None  # the run may take no more records, and nothing of this tenant is in doubt
+            self.outlook.pass_over(tenant)  # the run may take no more records, and nothing of this tenant is in doubt
+            return None
         async with self._connect(plan, seat.pool) as client:
             lane = self.lanes.get(tenant) or await self._open_lane(tenant, plan, client)
             lane.client, lane.settings = client, replace(lane.settings, concurrency=seat.pool)

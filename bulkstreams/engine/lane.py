@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
@@ -24,8 +24,8 @@ from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
+from bulkstreams.engine.tokens import Tokens
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
-from bulkstreams.errors import CredentialsError, TokenUnreachedError
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
 
@@ -55,19 +55,18 @@ class Lane:
         self.settings = settings
         self.tools = tools
         self.client = client
-        self.credential = credential
+        self.tokens = Tokens(self, credential)
         self.limiter = limiter
         self.stopped: str | None = None
         self.stop_hint = ""
         self.leaving = False
         self.holding = False
-        self.surveying = False
+        self.looks_again_at = 0.0  # no page that failed is asked for again before that instant
         self.finished = False
         self.in_flight = 0
         self.sent = 0
         self.under_way: set[int] = set()
         self.width = settings.concurrency
-        self._fetching: set[anyio.CancelScope] = set()
         self.server_clock = ServerClock()
         self._clock_is_old = True
         self._has_heard = False
@@ -132,14 +131,10 @@ class Lane:
 
     async def _look_first(self, survey: Survey) -> bool:
         """Look what is there, but first whose it is: a stream that a doubt is about is no other record's."""
-        self.surveying = True
         while self.reconciler.busy:
             self._changed.clear()
             await self._changed.wait()
-        try:
-            return self.going and await survey.run()
-        finally:
-            self.surveying = False
+        return self.going and await survey.run()
 
     @property
     def going(self) -> bool:
@@ -157,9 +152,7 @@ class Lane:
             self._stopping.set()
             self._changed.set()
             self.reconciler.hurry()
-            if self.credential.resume_at > self.tools.clock.monotonic():
-                for scope in self._fetching:
-                    scope.cancel()
+            self.tokens.leave()
 
     def _come_back(self) -> None:
         self.leaving = False
@@ -174,12 +167,14 @@ class Lane:
 
         Of a lane that has left: the instant from which on a seat is of use to it.
         """
-        pause = max(self.limiter.resume_at, self.credential.resume_at)
+        pause = max(self.limiter.resume_at, self.tokens.resume_at)
         if self._ready or self._workers or (self._survey is None and self._claims_on):
             return max(pause, self._retry_at)
         instants = [due for due, _, _ in self._waiting[:1]]
         if self.reconciler.count:
-            instants.append(self.reconciler.settles_at)
+            instants.append(max(self.reconciler.settles_at, self.looks_again_at))
+        elif self._survey is not None:
+            instants.append(self.looks_again_at)
         return max(pause, min(instants, default=0.0))
 
     def stop(self, reason: str, hint: str = "") -> None:
@@ -192,8 +187,7 @@ class Lane:
             self.limiter.close()
             self._stopping.set()
             self._changed.set()
-            for scope in self._fetching:
-                scope.cancel()
+            self.tokens.stop()
 
     async def hold(self) -> None:
         """Let no more creates go, and wait until those under way have their answers; look-ups may go on."""
@@ -234,9 +228,9 @@ class Lane:
         return unclaimed + self._claiming + self._held + self.reconciler.count
 
     @property
-    def is_fetching(self) -> bool:
-        """Return whether a token is being fetched."""
-        return bool(self._fetching)
+    def surveying(self) -> bool:
+        """Return whether what is there already is not known yet: a lane that is away may have to ask once more."""
+        return self._survey is not None
 
     @property
     def is_claiming(self) -> bool:
@@ -405,31 +399,6 @@ class Lane:
             self.server_clock.heard(reply.headers, self.tools.clock.monotonic())
         self.tools.recorder.tally.throttled += throttled
         limiter.heard(ticket, reply.status, reply.headers, self.tools.draw() if throttled else 0.0)
-
-    async def reauthorize(self, token: str) -> bool:
-        """Get another token than the one that was refused; stop the lane where there is none."""
-        await self._fetched(lambda: self.credential.refresh(token))
-        return self.stopped is None
-
-    async def token(self) -> str | None:
-        """Fetch a token; None where none is to be had now, and the lane waits or stops, or was stopped meanwhile."""
-        if self.breaker.is_open and not await self.sleep(self.limiter.resume_at - self.tools.clock.monotonic()):
-            return None
-        return await self._fetched(self.credential.token)
-
-    async def _fetched(self, fetch: Callable[[], Awaitable[str]]) -> str | None:
-        with anyio.CancelScope() as scope:
-            self._fetching.add(scope)
-            try:
-                return await fetch()
-            except TokenUnreachedError as error:
-                if not self.breaker.token_unreached(error.message):
-                    self.stop(error.message, error.hint)
-            except CredentialsError as error:
-                self.stop(error.message, error.hint)
-            finally:
-                self._fetching.discard(scope)
-        return None
 
     def forbidden(self, answer: Reply | Failure, message: str) -> None:
         """Stop the lane: no record of this tenant can succeed."""

@@ -66,7 +66,7 @@ class Listing:
         with lane.breaker.looking():
             while lane.going:
                 await lane.breaker.turn()
-                token = lane.credential.current() or await lane.token()
+                token = lane.tokens.current() or await lane.tokens.fetch()
                 if token is None:
                     continue  # the lane waits for one, or was stopped
                 ticket = await lane.limiter.acquire(lambda: lane.in_flight)
@@ -87,7 +87,9 @@ class Listing:
                 if self._is_given_up(answer):
                     return None
                 if not lane.breaker.is_open:
-                    await lane.sleep(backoff(self._failures, lane.tools.draw()))
+                    delay = backoff(self._failures, lane.tools.draw())
+                    lane.looks_again_at = lane.tools.clock.monotonic() + delay
+                    await lane.sleep(delay)
         return None
 
     def _is_given_up(self, answer: Reply | Failure) -> bool:
@@ -124,7 +126,7 @@ class Listing:
         if not broken(answer.status):
             lane.breaker.heard()
         if answer.status == 401:
-            await lane.reauthorize(token)
+            await lane.tokens.renew(token)
         elif answer.status in {403, 404}:
             lane.forbidden(answer, read_error(answer.body, lambda text: lane.tools.mask(text, (token,)))[1])
         return read_page(answer.body) if answer.status == 200 else None

@@ -107,9 +107,13 @@ class Outlook:
         self._unseated = {tenant: pending + in_doubt for tenant, (pending, in_doubt) in todo.items()}
         self._waiting = sum(self._unseated.values())
 
+    def pass_over(self, tenant: TenantName) -> None:
+        """Wait for a tenant's turn no longer."""
+        self._waiting -= self._unseated.pop(tenant, 0)
+
     def seat(self, lane: Lane) -> None:
         """Watch a lane from now on, until it says that it has finished."""
-        self._waiting -= self._unseated.pop(lane.tenant, 0)
+        self.pass_over(lane.tenant)
         self._watched[lane.tenant] = _Watched(lane, self._clock())
 
     def look(self) -> Progress:

@@ -38,7 +38,7 @@ def _paused(lane: Lane, now: float, _silent_s: float) -> Wait | None:
 
 
 def _token(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
-    return Wait(WaitKind.TOKEN, "waiting for a token") if lane.is_fetching else None
+    return Wait(WaitKind.TOKEN, "waiting for a token") if lane.tokens.is_fetching else None
 
 
 def _replies(lane: Lane, _now: float, silent_s: float) -> Wait | None:

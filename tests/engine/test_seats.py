@@ -34,6 +34,29 @@ def test_tenants_that_throttle_everything_hold_no_seat() -> None:
     assert all(len(many.servers[tenant].creates) <= 5 for tenant in "ab")
 
 
+def test_tenants_whose_look_up_fails_hold_no_seat_while_they_wait_to_ask_again() -> None:
+    """Two tenants that lose every page leave both seats to the others between two tries, and are tried as ever."""
+    many = Many(dict.fromkeys("abcdef", 20), seats=2, surveyed=False)
+    for tenant in "ab":
+        many.servers[tenant].page_script = lambda _n: LOST
+    seen: list[list[str]] = []
+
+    async def look(engine: Engine) -> None:
+        await anyio.sleep(20.0)
+        for _ in range(20):
+            await anyio.sleep(0.2)
+            seen.append([wait.reason for _, wait in engine.outlook.look().waits])
+
+    engine = many.run(look, deadline_s=100.0)
+    assert all(many.ledger.counts_of(tenant) == {"created": 20} for tenant in "cdef")
+    assert max(at for tenant in "cdef" for at, _ in many.servers[tenant].creates) < TURN_S
+    # with a seat or without
+    assert all(len(waits) == 2 and all(LOST.reason in one for one in waits) for waits in seen)
+    assert many.ledger.counts_of("a") == many.ledger.counts_of("b") == {"pending": 20}
+    assert set(engine.reasons) == {"a", "b"}
+    assert all(many.turns(tenant) > 1 and 6 <= len(many.servers[tenant].pages) <= 30 for tenant in "ab")
+
+
 def test_sessions_and_tasks_are_bounded_however_many_tenants_there_are() -> None:
     """Two hundred tenants on three seats never have more than three sessions open, nor tasks but those of three."""
     many = Many({f"t{i}": 3 for i in range(200)}, seats=3)

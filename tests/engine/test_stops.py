@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
+from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.stopping import Stop, StopRules
+from bulkstreams.engine import Engine
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.stops import Limits, Stops
@@ -199,3 +201,19 @@ def test_a_run_with_a_limit_has_no_more_to_do_than_that(limit: int | None, todo:
     many = Many({"acme": 30, "beta": 10}, seats=2, limits={"limit": limit})
     assert many.run().todo == todo
     assert sum(len(one.creates) for one in many.servers.values()) == todo
+
+
+def test_tenants_that_a_limit_leaves_out_do_not_wait_for_their_turn() -> None:
+    """While the records that were taken are sent, nobody is told to wait who will not come."""
+    many = Many(dict.fromkeys("abcdefgh", 20), seats=2, limits={"limit": 20})
+    many.ceiling = Ceiling(rate=2.0, burst=1)
+    seen: list[tuple[int, int]] = []
+
+    async def look(engine: Engine) -> None:
+        await anyio.sleep(5.0)
+        progress = engine.outlook.look()
+        seen.append((progress.lanes, progress.unseated))
+
+    many.run(look)
+    assert seen == [(1, 0)]
+    assert many.ledger.counts() == {"created": 20, "pending": 140}
