@@ -469,7 +469,7 @@ class Lane:
         for claim in [*held[:room], *await self._take(room - len(held[:room]))]:
             self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
             self.unsent()
-        if self._unclaimed or self._ready or self.reconciler.busy:
+        if self._unclaimed or self._ready or self.reconciler.count:
             self.cannot_be_reached(self.breaker.story())
         self.wake()
 
