@@ -163,10 +163,10 @@ class Lane:
 
     def _come_back(self) -> None:
         self.leaving = False
-        self._stopping = anyio.Event()
         self._retry_at = 0.0
         self._sized_at, self._sized_sent = self.tools.clock.monotonic(), self.sent
         if self.stopped is None:
+            self._stopping = anyio.Event()
             self.limiter.open()
 
     def rests_until(self) -> float:
