@@ -312,6 +312,7 @@ class Engine:
             self.stop(why.reason, why.hint)
         elif tenant in self.lanes:
             self.lanes[tenant].stop(why.reason, why.hint)
+            self._seats.recall(tenant)
 
     # -- what the lanes share -----------------------------------------------------------------------------------------
 

@@ -156,10 +156,10 @@ class Lane:
 
     def _come_back(self) -> None:
         self.leaving = False
-        self._stopping = anyio.Event()
         self._retry_at = 0.0
         self._sized_at, self._sized_sent = self.tools.clock.monotonic(), self.sent
         if self.stopped is None:
+            self._stopping = anyio.Event()
             self.limiter.open()
 
     def rests_until(self) -> float:
@@ -439,7 +439,7 @@ class Lane:
         for claim in [*held[:room], *await self._take(room - len(held[:room]))]:
             self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
             self.unsent()
-        if self._unclaimed or self._ready or self.reconciler.busy:
+        if self._unclaimed or self._ready or self.reconciler.count:
             self.cannot_be_reached(self.breaker.story())
         self.wake()
 

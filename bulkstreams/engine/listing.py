@@ -74,6 +74,8 @@ class Listing:
                     return None
                 if not lane.breaker.go(LOOK_UP):
                     lane.limiter.lost(ticket)
+                    if lane.breaker.gave_up:
+                        return None  # whoever found that out is about to stop the lane, or has
                     continue
                 answer = await self._ask(cursor, token)
                 page = await self._read(ticket, answer, token)

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
 import anyio
@@ -101,6 +101,16 @@ class Seats:
         """Give out no more seats."""
         self._closed = True
         self._changed.set()
+
+    def recall(self, tenant: TenantName) -> None:
+        """Have a lane that is away seated next: it was stopped, and waits no more for what kept it away."""
+        for one in self._away:
+            if one[2] == tenant:
+                self._away.remove(one)
+                heapify(self._away)
+                self._queue.appendleft(tenant)
+                self._changed.set()
+                return
 
     async def run(self, tenants: Iterable[TenantName], wanted: Callable[[TenantName], int], turn: Turn) -> None:
         """Give every tenant its turns, until all are done or `close`; `wanted`: the connections that it can use."""

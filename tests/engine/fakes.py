@@ -30,6 +30,9 @@ from bulkstreams.secrets import mask
 NOON = 1_800_000_000.0
 """Epoch seconds at which every fake run begins."""
 
+MOST_TURNS = 50_000
+"""Turns of a loop in which some time must pass."""
+
 LOST = Failure("the connection was lost before an answer came", True, 0.01)
 NOT_SENT = Failure("no connection", False, 0.01)
 
@@ -40,6 +43,7 @@ class _Told(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns, self._seen_at = 0, 0.0
 
     def select(self, timeout: float | None = None) -> Any:
         """Return what is ready; move the clock where nothing is."""
@@ -47,7 +51,14 @@ class _Told(selectors.DefaultSelector):
         if not ready:
             assert timeout is not None, "everybody waits, and nothing will ever happen"
             self.now += max(1e-7, timeout)  # each turn takes some time, as in life: what is due just now is past then
+        self._see_that_time_passes()
         return ready
+
+    def _see_that_time_passes(self) -> None:
+        self._turns += 1
+        if self._turns % MOST_TURNS == 0:
+            assert self.now - self._seen_at > 0.05, "somebody goes round and round, and never waits"
+            self._seen_at = self.now
 
 
 class _ToldLoop(asyncio.SelectorEventLoop):

@@ -375,3 +375,30 @@ def test_a_token_endpoint_that_does_not_come_back_stops_the_lane_when_patience_e
     assert set(rig.ledger.counts()) == {"created", "pending"}
     assert PATIENCE_S <= rig.ended_at <= 1.2 * PATIENCE_S
     assert len(credential.asked) <= 20
+
+
+class SlowToFail(ScriptedClient):
+    """A server whose refusals to connect take a while."""
+
+    async def create(self, body: bytes, token: str) -> Any:
+        """Take a create."""
+        answer = await super().create(body, token)
+        if answer is REFUSED:
+            await anyio.sleep(1.0)
+        return answer
+
+
+def test_a_tenant_that_is_given_up_as_its_lane_leaves_is_not_looked_at_for_ever() -> None:
+    """The last probe fails while the lane drains: what is in doubt stays so, and the lane stops and wants no seat."""
+    client = SlowToFail(lambda name, _n: {"s0": "ok", "s1": LOST, "s2": REFUSED}[name])
+    rig = Rig(webhooks(3), client, concurrency=2, patience_s=0.1)
+
+    async def leave(lane: Lane) -> None:
+        await anyio.sleep(0.3)
+        lane.leave()
+
+    lane = rig.run(meanwhile=leave)
+    assert rig.ledger.counts() == {"created": 1, "in_doubt": 1, "exhausted": 1}
+    assert lane.stopped is not None
+    assert lane.finished
+    assert client.pages == []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
 from bulkstreams.core.pacing import Ceiling
-from bulkstreams.engine import Engine
+from bulkstreams.core.stopping import StopRules
+from bulkstreams.engine import Engine, LanePlan
 from bulkstreams.engine.seats import LEAST_POOL, TURN_S
+from bulkstreams.model import TenantName
 from tests.engine.fakes import LOST, NOON, NOT_SENT, After, webhook
 from tests.engine.many import Many
 
@@ -287,3 +290,30 @@ def test_seats_share_the_connections_that_there_are(connections: int, pools: set
     many.run()
     assert many.ledger.counts() == {"created": 54}
     assert many.most_open <= max(1, connections // (1 + min(LEAST_POOL, max(many.pools))))
+
+
+class InHaste(Many):
+    """A run whose first tenant has a deadline of its own."""
+
+    def plan(self, tenant: TenantName) -> LanePlan:
+        """Return the plan of all, with that deadline."""
+        own = StopRules(deadline_s=10.0) if tenant == "a" else StopRules()
+        return replace(super().plan(tenant), stops=own)
+
+
+def test_a_lane_that_is_stopped_while_it_is_away_does_not_keep_the_run_waiting() -> None:
+    """Its tenant's deadline comes long before the pause ends for which it gave up its seat: then all is over."""
+    many = InHaste({"a": 20, "b": 20}, seats=1)
+    always_throttled(many, "a", retry_after="250")
+    seen: list[float] = []
+
+    async def watch(_: Engine) -> None:
+        while True:
+            seen.append(asyncio.get_running_loop().time())
+            await anyio.sleep(0.5)
+
+    engine = many.run(watch)
+    assert engine.reasons["a"] == "the deadline of 10 s for a has passed (deadline of [tenants.a])"
+    assert many.ledger.counts_of("a") == {"pending": 20}
+    assert many.ledger.counts_of("b") == {"created": 20}
+    assert seen[-1] < 15.0
