@@ -68,10 +68,13 @@ class Limiter:
 
     def passes(self, in_flight: int) -> int | None:
         """Let one more request through at once if it may go, and return its ticket: the fast way of `acquire`."""
-        if self._closed or self._bucket is not None or self._turn.locked():
+        if self._closed or self._bucket is not None:
             return None
-        if self.pacer.open and in_flight < self.pacer.concurrency and not self._resume_at:
+        kept = self._turn.locked()  # a place for whoever stands in turn; the others have nothing to wait for
+        if self.pacer.open and in_flight + kept < self.pacer.concurrency and not self._resume_at:
             return UNWATCHED
+        if kept:
+            return None
         now = self._clock()
         if self._resume_at > now or self.pacer.wait(in_flight, now) > 0.0:
             return None

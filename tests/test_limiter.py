@@ -528,3 +528,22 @@ def test_of_ceiling_and_learned_rate_the_lower_is_told(learned: float, told: flo
         assert gate.limiter.rate == pytest.approx(told)
 
     in_jumping_time(work)
+
+
+def test_those_who_stand_in_turn_hold_up_nobody_once_the_gate_is_open() -> None:
+    """Where nothing limits any more the fast way is open at once, however many still stand in turn."""
+
+    async def work() -> None:
+        gate = Gate(OPEN, Pacer(concurrency=2))
+        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
+        await gate.sleep(0.1)
+        assert len(gate.passed) == 1
+        assert gate.limiter.passes(gate.in_flight) is None
+        gate.reply()  # those in turn have not run yet
+        assert gate.limiter.pacer.open
+        assert gate.limiter.passes(gate.in_flight) == UNWATCHED
+        assert gate.limiter.passes(gate.in_flight + 1) is None  # the last place is for the one whose turn it is
+        gate.limiter.close()
+        await asyncio.gather(*waiting)
+
+    in_jumping_time(work)

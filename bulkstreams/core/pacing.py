@@ -69,7 +69,7 @@ class Pacer:
         self.level = Level(reserve=reserve)
         self.sustained = Sustained()
         self.latency_s: float | None = None
-        self._obey = obey
+        self.obeys = obey
         self.concurrency = concurrency
         self._sent = 0
         self._sent_at: dict[int, float] = {}
@@ -92,11 +92,6 @@ class Pacer:
         )
 
     @property
-    def heedless(self) -> bool:
-        """Return whether replies are of no interest, but for a 429."""
-        return not self._obey and self.open
-
-    @property
     def rate(self) -> float | None:
         """Return the requests a second that the tenant sustains; None: unknown, or nothing limits them."""
         rates = [self.level.refill if self.level.known else None, self.sustained.learned]
@@ -117,7 +112,7 @@ class Pacer:
             self.resume_at = 0.0
         if in_flight >= self._window:
             return self._until_stalled(in_flight, now)
-        if not self._obey:
+        if not self.obeys:
             return 0.0
         wait = self.sustained.wait(now)
         if self.sustained.learned is not None:
@@ -159,7 +154,7 @@ class Pacer:
         self._sent += 1
         self._sent_at[self._sent] = now
         self._last_at = now
-        if self._obey:
+        if self.obeys:
             self.sustained.take(now, self._patience_s)
             if self.level.known:
                 self.level.take(self._sent)
@@ -189,7 +184,7 @@ class Pacer:
         if newer:
             self._in_a_row = 0
             self._widen()
-        if not self._obey:
+        if not self.obeys:
             return
         self.sustained.granted(now, self._patience_s)
         budget = read_budget(headers)
@@ -230,7 +225,7 @@ class Pacer:
             self._last_refused = self._sent
             self._in_a_row += 1
             self._careful = max(1.0, self._window / 2)
-            if self._obey:
+            if self.obeys:
                 self._learn(ticket, headers, sent_at, now)
         self._window = 1.0
         pause = pause_after_429(headers, in_a_row=self._in_a_row, draw=draw)

@@ -40,7 +40,7 @@ class Attempts:
     async def send(self, claim: Claim, body: bytes) -> None:
         """Send a claim once the tenant's limits let it go, and act on what comes back."""
         lane = self._lane
-        if lane.breaker.is_open and self._is_spared(claim):
+        if not lane.breaker.calm and lane.breaker.is_open and self._is_spared(claim):
             lane.put_back(claim)
             await self._look()
             return
@@ -51,7 +51,7 @@ class Attempts:
         ticket = lane.limiter.passes(lane.in_flight)
         if ticket is None:
             ticket = await lane.limiter.acquire(lambda: lane.in_flight)
-        if ticket is None or lane.holding or not lane.breaker.go(claim.id):
+        if ticket is None or lane.holding or not (lane.breaker.calm or lane.breaker.go(claim.id)):
             if ticket is not None:
                 lane.limiter.lost(ticket)
             lane.put_back(claim)

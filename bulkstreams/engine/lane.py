@@ -350,7 +350,9 @@ class Lane:
         """Send one record after the other, until none is ready."""
         ready, attempts = self._ready, self._attempts
         try:
-            while ready and self.going and not self.holding and self._workers <= self.width:
+            while ready and not (
+                self.stopped is not None or self.leaving or self.holding or self._workers > self.width
+            ):
                 claim = ready.popleft()
                 body = attempts.prepare(claim)
                 if body is not None:
@@ -391,7 +393,7 @@ class Lane:
         self._unreachable = 0
         limiter = self.limiter
         throttled = reply.status == 429
-        if ticket == UNWATCHED and not (throttled or self._clock_is_old) and limiter.pacer.heedless:
+        if ticket == UNWATCHED and not (throttled or self._clock_is_old or limiter.pacer.obeys):
             limiter.changed()
             return
         if self._clock_is_old:

@@ -136,7 +136,6 @@ def test_without_headers_as_many_more_go_as_were_answered(obey: bool) -> None:
     assert pacer.wait(7, now) == 0.0
     assert pacer.wait(8, now) == math.inf
     assert pacer.take(now) == UNWATCHED
-    assert pacer.heedless is not obey
     assert pacer.rate is None
 
 
@@ -590,7 +589,7 @@ def test_max_obeys_no_header() -> None:
         ticket = pacer.take(now)
         now += LATENCY_S
         pacer.heard(ticket, 201, told(0, limit=20, reset=1000), now, 0.0)
-    assert pacer.heedless
+    assert pacer.open
     assert pacer.rate is None
     assert send_all(pacer, now) == 4
 
@@ -603,7 +602,6 @@ def test_max_stops_for_a_429_and_comes_back_to_its_full_speed() -> None:
     for ticket in tickets[:5]:
         pacer.heard(ticket, 429, {"retry-after": "2"}, now + LATENCY_S, 0.0)
         assert not pacer.open
-        assert not pacer.heedless
     for ticket in tickets[5:]:
         pacer.heard(ticket, 201, {}, now + LATENCY_S, 0.0)
     assert pacer.wait(0, now + LATENCY_S) == pytest.approx(2.0)
@@ -611,7 +609,7 @@ def test_max_stops_for_a_429_and_comes_back_to_its_full_speed() -> None:
     assert pacer.wait(0, now) == 0.0
     assert send_all(pacer, now) == 1
     grants = 0
-    while not pacer.heedless:
+    while not pacer.open:
         now += LATENCY_S
         pacer.heard(pacer._sent, 201, {}, now, 0.0)
         pacer.take(now)

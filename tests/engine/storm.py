@@ -312,6 +312,6 @@ class Storm:
         assert not limiter.pacer._sent_at, "tickets that nobody told of"
         assert (lane.in_flight, lane.under_way, lane.idle) == (0, set(), True)
         assert (breaker._probe, breaker._look_ups) == (None, 0)
-        assert not lane.is_fetching
+        assert not lane.tokens.is_fetching
         assert not lane.is_claiming
         assert not lane.reconciler.busy
