@@ -57,7 +57,14 @@ class Limiter:
     @property
     def reason(self) -> str:
         """Return why the tenant pauses."""
-        return THROTTLED if self.pacer.resume_at > self._resume_at else self._reason
+        if self.pacer.resume_at <= self._resume_at:
+            return self._reason
+        return self.refusing or THROTTLED
+
+    @property
+    def refusing(self) -> str:
+        """Return that the tenant answers 429 whatever it is asked, where it does; empty: it does not."""
+        return f"429, {self.pacer.refusing} times in a row" if self.pacer.refusing else ""
 
     def wait_s(self, in_flight: int) -> float:
         """Return the seconds until one more may go beside `in_flight` others; inf: not before a reply comes."""

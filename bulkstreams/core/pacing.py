@@ -19,6 +19,9 @@ from bulkstreams.core.sustained import Sustained
 PAUSE_FLOOR_S: Final = 0.25
 """The least pause after a 429: whole-second resets often lie in the past when they arrive."""
 
+TAKEN_AT_ITS_WORD: Final = 3
+"""Refusals in a row up to which the server is believed about how long to wait; after that the pauses grow."""
+
 JITTER: Final = 0.1
 """The share of a pause that is added at random, so that clients that were refused together do not return together."""
 
@@ -57,7 +60,7 @@ def pause_after_429(headers: Mapping[str, str], *, in_a_row: int, draw: float) -
     if asked is None:
         asked = seconds_to_reset(headers)
     grown = min(PAUSE_CAP_S, PAUSE_FLOOR_S * 2.0 ** min(in_a_row - 1, 16))
-    wait = grown if asked is None or in_a_row > 3 else asked
+    wait = grown if asked is None or in_a_row > TAKEN_AT_ITS_WORD else asked
     return max(PAUSE_FLOOR_S, asked or 0.0, wait) * (1.0 + JITTER * draw)
 
 
@@ -90,6 +93,11 @@ class Pacer:
             and not self._in_a_row  # and so is the first after a refusal: it ends the row
             and not (self.level.known or self.sustained.learned is not None or self.resume_at)
         )
+
+    @property
+    def refusing(self) -> int:
+        """Return how many refusals in a row there were, once they are so many that pauses grow; else 0."""
+        return self._in_a_row if self._in_a_row > TAKEN_AT_ITS_WORD else 0
 
     @property
     def rate(self) -> float | None:

@@ -180,9 +180,10 @@ class Lane:
     def stop(self, reason: str, hint: str = "") -> None:
         """Send nothing more: attempts under way end in order, what was claimed and not sent becomes pending again."""
         if self.stopped is None and not self.finished:
-            trouble = self.breaker.trouble()
-            told = not trouble or self.breaker.outage.cause in reason
-            self.stopped = reason if told else f"{reason} ({trouble})"
+            outage = self.breaker.trouble()
+            told = outage and self.breaker.outage.cause in reason
+            trouble = self.limiter.refusing if told or not outage else outage
+            self.stopped = f"{reason} ({trouble})" if trouble else reason
             self.stop_hint = hint
             self.limiter.close()
             self._stopping.set()

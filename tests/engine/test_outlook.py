@@ -130,6 +130,28 @@ def test_a_429_says_until_when_and_counts_as_time() -> None:
     assert all(at is not None and until + 5.0 < at < watch.ended_at + 12.0 for at in late)
 
 
+def test_a_tenant_that_answers_429_to_everything_is_told_as_such() -> None:
+    """Pauses that grow beyond what the server asks for are not said to be its word, nor the stop to be just one."""
+    client = ScriptedClient()
+    client.script = lambda _name, _n: client.reply(429, {}, retry_after="1")
+    rig = Rig(webhooks(5), client)
+    watch = Watch(rig)
+
+    async def stop(lane: Lane) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch, lane)
+            await anyio.sleep(8.0)
+            lane.stop("time is over")
+
+    lane = rig.run(meanwhile=stop)
+    told = [one.reason for _, one in watch.waits() if one.kind is WaitKind.THROTTLED]
+    assert list(dict.fromkeys(told)) == [
+        "429: the server said to wait", "429, 4 times in a row", "429, 5 times in a row",
+    ]  # fmt: skip
+    assert lane.stopped == "time is over (429, 5 times in a row)"
+    assert rig.ledger.counts() == {"pending": 5}
+
+
 def test_an_outage_says_until_when_and_makes_the_estimate_a_least() -> None:
     """Nobody knows how long a tenant stays away: what pauses the gate without a 429 is told as unreachable."""
     rig = Rig(webhooks(40), ceiling=Ceiling(rate=4.0, burst=1))

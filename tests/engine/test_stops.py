@@ -169,7 +169,7 @@ def test_a_tenant_that_always_answers_429_ends_by_the_deadline(headers: dict[str
         client.page_script = lambda n: client.reply(429, {"message": "no"}, **headers)
     rig = Rig(webhooks(500), client, concurrency=32)
     lane = ruled(rig, Limits(deadline_s=3600.0))
-    assert lane.stopped == "the deadline of 3600 s has passed"
+    assert str(lane.stopped).startswith("the deadline of 3600 s has passed (429, ")
     assert rig.ledger.counts() == {"pending": 500}
     assert 3600.0 <= rig.ended_at <= 3601.0
     assert 10 <= len(client.creates) + len(client.pages) <= 200
