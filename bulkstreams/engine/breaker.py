@@ -119,7 +119,7 @@ class Breaker:
         if pause == math.inf:
             self.gave_up = True
         elif pause > 0.0:
-            lane.limiter.pause(pause, f"{cause}; next probe in {pause:.2g} s, {self.outage.failed} failed so far")
+            lane.limiter.pause(pause, f"{cause}; then a probe, {self.outage.failed} failed so far")
         self.resize()
         return pause
 

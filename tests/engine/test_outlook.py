@@ -210,7 +210,7 @@ def test_a_tenant_that_finds_no_connection_is_told_with_the_next_probe() -> None
     watch = watched(Rig(webhooks(1), ScriptedClient(lambda _name, n: NOT_SENT if n < 4 else "ok")), every_s=0.05)
     waits = [(now, one) for now, one in watch.waits() if one.kind is WaitKind.UNREACHABLE]
     assert waits
-    assert all(one.until is not None and one.until >= now and "next probe in" in one.reason for now, one in waits)
+    assert all(one.until is not None and one.until >= now and "; then a probe" in one.reason for now, one in waits)
 
 
 def test_replies_that_do_not_come_are_told() -> None:
