@@ -48,19 +48,20 @@ class _Watched:
         self._seen_at = self._moved_at = now
         self._out_until = 0.0
         self._records: int | None = None  # a lane that has not begun yet does not know them
-        self._sent = 0
+        self._answered = 0
 
     def look(self, now: float, may_take: int | None) -> None:
         """Bring everything up to date."""
         lane, records = self.lane, self.lane.left()
-        if (records, lane.sent) != (self._records, self._sent):
+        answered = lane.sent - len(lane.under_way)  # what is sent is no news: against a server that hangs a few go, too
+        if (records, answered) != (self._records, self._answered):
             self._moved_at = now
         wait = self.wait = wait_of(lane, now, now - self._moved_at)
         if self._records is not None and not self._sits_out(wait, now):
             self.pace.note(self._records - records, now - self._seen_at)
         if records or self._records is not None:
             self._records = records
-        self._seen_at, self._sent = now, lane.sent
+        self._seen_at, self._answered = now, answered
         paced = wait is not None and wait.kind is WaitKind.PACED
         self.rate = sustained(lane.limiter.rate, self.pace.rate, paced=paced)
         pause = 0.0 if wait is None else wait.seconds(now) or 0.0

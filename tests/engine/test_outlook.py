@@ -9,12 +9,14 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkstreams.core.pacing import Ceiling
+from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.outlook import MOST, Outlook
 from bulkstreams.model import Settlement, TenantName
+from tests.core.replies import Bucket
 from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeCredential, Rig, ScriptedClient, in_told_time, webhooks
+from tests.engine.test_pace import Limited, Paced
 
 
 class Watch:
@@ -219,6 +221,24 @@ def test_replies_that_do_not_come_are_told() -> None:
     client.took_s = 20.0
     watch = watched(Rig(webhooks(5), client))
     assert "waiting for replies to 2 requests" in watch.words()
+
+
+def test_replies_that_stop_coming_are_told_though_requests_still_go() -> None:
+    """A server that hangs in the middle is sent one more now and then: that is no progress, nor is it the pace."""
+    client = Limited(Bucket(5, 10.0))
+    rig = Paced(400, client, Pacer())
+    watch = Watch(rig)
+
+    async def hang(lane: Lane) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch, lane)
+            await anyio.sleep(5.0)
+            client.took_s = 25.0
+
+    rig.run(meanwhile=hang)
+    told = [one for now, one in watch.waits() if 8.0 < now < 29.0]
+    assert {one.kind for one in told} == {WaitKind.REPLY}
+    assert len({one.reason for one in told}) > 3
 
 
 def test_a_ledger_that_does_not_answer_is_told() -> None:
