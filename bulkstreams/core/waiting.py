@@ -88,9 +88,13 @@ class Progress(NamedTuple):
         return None if self.ends_at is None else max(0.0, self.ends_at - now)
 
     def left(self, now: float) -> str:
-        """Say how long the run may still take, and where its deadline comes first; empty where nobody knows."""
+        """Say how long the run may still take, and where its deadline comes first; empty where nobody knows.
+
+        That it takes at least a moment says nothing.
+        """
         seconds = self.left_s(now)
-        parts = [] if seconds is None else [f"{'at least ' if self.at_least else ''}{duration(seconds)} left"]
+        told = seconds is not None and (seconds >= 1.0 or not self.at_least)
+        parts = [f"{'at least ' if self.at_least else ''}{duration(seconds or 0.0)} left"] if told else []
         if self.stops_at is not None and (self.ends_at is None or self.stops_at < self.ends_at):
             parts.append(f"the deadline comes in {duration(max(0.0, self.stops_at - now))}")
         return ", ".join(parts)

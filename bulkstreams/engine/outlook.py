@@ -35,6 +35,9 @@ LONG_S: Final = 10.0
 _IDLE: Final = frozenset({WaitKind.SURVEY, WaitKind.TOKEN, WaitKind.DOUBT})
 """Waits that come before or after the sending: they say nothing of its pace."""
 
+_OPEN_ENDED: Final = frozenset({WaitKind.UNREACHABLE, WaitKind.REPLY, WaitKind.DOUBT, WaitKind.SURVEY})
+"""Waits that end when the tenant answers: nobody knows when, and no pace tells it."""
+
 
 class _Watched:
     """One lane, and what it did since it was last looked at."""
@@ -138,7 +141,7 @@ class Outlook:
         rates = [one.rate for one in watched if one.rate]
         mean = sum(rates) / len(rates) if rates else None
         left = run_left(lefts, self._left_waiting(may_take), mean)
-        unsure = len(lefts) < len(watched) or any(wait.kind is WaitKind.UNREACHABLE for *_, wait in waits)
+        unsure = len(lefts) < len(watched) or any(wait.kind in _OPEN_ENDED for *_, wait in waits)
         return Progress(
             lanes=len(watched),
             unseated=len(self._unseated),

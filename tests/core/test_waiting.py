@@ -90,6 +90,8 @@ def test_the_time_left_is_told_only_where_it_is_known() -> None:
     assert progress().left_s(5.0) is None
     assert progress(ends_at=125.0).left(5.0) == "2 min 0 s left"
     assert progress(ends_at=125.0, at_least=True).left(5.0) == "at least 2 min 0 s left"
+    assert progress(ends_at=5.9, at_least=True).left(5.0) == ""
+    assert progress(ends_at=5.9).left(5.0) == "0.90 s left"
     assert progress(ends_at=125.0).left_s(130.0) == 0.0
 
 

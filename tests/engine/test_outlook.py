@@ -185,6 +185,17 @@ def test_a_look_up_and_a_doubt_are_told() -> None:
     assert len(settling) == 1
 
 
+def test_how_long_a_look_up_takes_is_not_known() -> None:
+    """A last doubt whose pages are lost again and again does not end the run in no time: what is told is a least."""
+    client = ScriptedClient(lambda name, n: LOST if name == "s3" and n == 1 else "ok")
+    client.page_script = lambda n: LOST if n < 8 else None
+    watch = watched(Rig(webhooks(40), client, ceiling=Ceiling(rate=10.0, burst=1)))
+    ends = [(now, progress) for now, progress in watch.seen if {WaitKind.DOUBT} == set(progress.counts)]
+    looking = [(now, one) for now, one in ends if all(wait.until is None for _, wait in one.waits)]
+    assert len(looking) > 10
+    assert all(one.at_least and one.left(now) == "" for now, one in looking)
+
+
 def test_a_look_up_that_does_not_get_on_is_told_with_its_cause() -> None:
     """A tenant whose pages are lost again and again is not said to be just looked up, nor its run to be just over."""
     client = ScriptedClient()
@@ -238,6 +249,7 @@ def test_replies_that_stop_coming_are_told_though_requests_still_go() -> None:
     rig.run(meanwhile=hang)
     told = [one for now, one in watch.waits() if 8.0 < now < 29.0]
     assert {one.kind for one in told} == {WaitKind.REPLY}
+    assert all(one.at_least for now, one in watch.seen if 8.0 < now < 29.0)
     assert len({one.reason for one in told}) > 3
 
 
