@@ -141,6 +141,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     if default is not None and default.name in tenants:
         # The flags that name its address or its token hold for the lines that name the tenant, too.
         tenants[default.name] = default
+    _check_pace(flags, [default or replace(_PLAIN, **pace), *tenants.values()])
     return Settings(
         default=default,
         tenants=tenants,
@@ -155,6 +156,22 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
 
 _PLAIN: Final = Tenant(name=TenantName(""), base_url="", address="", credentials=None)
 """A tenant of which nothing is said: where the default pace is taken from."""
+
+
+def _check_pace(flags: Flags, tenants: Sequence[Tenant]) -> None:
+    """Refuse what would be asked for and not be done: a burst within no rate, a reserve that nothing looks after."""
+    if flags.burst is not None and not any(isinstance(one.rate, float) for one in tenants):
+        raise UsageError(
+            "--burst is a part of an explicit rate, and there is none.",
+            hint="Give --rate N as well, or leave out --burst: auto sends at once what the server has.",
+        )
+    unkept = next((one for one in tenants if one.reserve and one.rate == "max"), None)
+    if unkept is not None:
+        raise UsageError(
+            f"the reserve{f' of {unkept.name}' if unkept.name else ''} cannot be kept at the rate max, "
+            "which does not look at the server's budget.",
+            hint="Leave out --rate max, or say that nothing is reserved: --reserve 0%.",
+        )
 
 
 def _configured(file: ConfigFile, name: str, pace: Mapping[str, Any], sources: Sources) -> Tenant:

@@ -85,8 +85,28 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_d
     assert value_of(settings(tmp_path, "", domain), attribute) == expected[3]
     assert value_of(settings(tmp_path, text, domain), attribute) == pytest.approx(expected[2])
     assert value_of(settings(tmp_path, text, both), attribute) == pytest.approx(expected[1])
-    given = Flags(**{name: flag})  # type: ignore[arg-type]
+    given = Flags(**{"rate": "9", name: flag})  # type: ignore[arg-type]  # a burst needs a rate
     assert value_of(settings(tmp_path, text, both, given), attribute) == pytest.approx(expected[0])
+
+
+@pytest.mark.parametrize("rate", [None, "auto", "max"])
+@pytest.mark.parametrize("environment", [{}, {"AUTH0_DOMAIN": "acme.eu.auth0.com"}])
+def test_a_burst_without_a_rate_is_refused(tmp_path: Path, environment: dict[str, str], rate: str | None) -> None:
+    """It would hold nothing back; a tenant with a rate of its own is enough for it to mean something."""
+    assert "--burst" in refused(tmp_path, "", environment, Flags(rate=rate, burst=5)).message
+    assert settings(tmp_path, "", environment, Flags(rate="10", burst=5)).pace["burst"] == 5
+    if rate is None:
+        assert settings(tmp_path, TWO, environment, Flags(burst=5)).tenants["acme"].burst == 5
+
+
+def test_a_reserve_is_never_given_up_in_silence(tmp_path: Path) -> None:
+    """At the rate max nobody looks at the budget: who reserves some of it is told, wherever either was said."""
+    reserved = TWO + 'reserve = "40%"\n'
+    assert "reserve cannot be kept" in refused(tmp_path, "", {}, Flags(rate="max", reserve="40%")).message
+    assert "reserve of local" in refused(tmp_path, reserved, {}, Flags(rate="max")).message
+    assert "reserve of local" in refused(tmp_path, reserved, {"BULKSTREAMS_RATE": "max"}).message
+    found = settings(tmp_path, reserved, {}, Flags(rate="max", reserve="0%"))
+    assert (found.tenants["local"].rate, found.tenants["local"].reserve) == ("max", 0.0)
 
 
 def test_every_setting_of_the_file_has_its_order_tested() -> None:
