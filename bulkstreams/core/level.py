@@ -106,8 +106,16 @@ class Level:
     # -- what may go --------------------------------------------------------------------------------------------------
 
     @property
+    def seen(self) -> float | None:
+        """Return the tokens a second that were seen coming; None: they were not.
+
+        This is what goes in the long run, however few are guessed on: each reply tells the level anew.
+        """
+        return self._refill if self._refill > 0.0 else None
+
+    @property
     def refill(self) -> float | None:
-        """Return the tokens a second that come, as far as they were seen coming; None: they were not."""
+        """Return the tokens a second that may be guessed on, as far as they were seen coming; None: they were not."""
         return self._refill * self._trust if self._refill > 0.0 else None
 
     def wait(self, sent: int, in_flight: int, at_least: float, quiet_s: float, now: float) -> float:

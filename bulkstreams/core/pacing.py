@@ -102,7 +102,7 @@ class Pacer:
     @property
     def rate(self) -> float | None:
         """Return the requests a second that the tenant sustains; None: unknown, or nothing limits them."""
-        rates = [self.level.refill if self.level.known else None, self.sustained.learned]
+        rates = [self.level.seen if self.level.known else None, self.sustained.learned]
         return min((rate for rate in rates if rate is not None), default=None)
 
     @property

@@ -208,6 +208,8 @@ def test_the_rate_is_told_as_it_was_seen() -> None:
     client = Client(pacer, Bucket(20, 50.0), [0.03, 0.032])
     client.run(20.0)
     assert pacer.rate == pytest.approx(50.0, rel=0.25)
+    pacer.level._trust = 0.1
+    assert pacer.rate == pytest.approx(50.0, rel=0.25)  # guesses that were refused make the next ones later, not fewer
     pacer.sustained.learned = 7.0
     assert pacer.rate == 7.0
 
