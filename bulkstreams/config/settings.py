@@ -6,7 +6,7 @@ This module must never resolve a secret's reference: it keeps it, to be resolved
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -141,7 +141,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     if default is not None and default.name in tenants:
         # The flags that name its address or its token hold for the lines that name the tenant, too.
         tenants[default.name] = default
-    _check_pace(flags, [default or replace(_PLAIN, **pace), *tenants.values()])
+    _check_pace([default or replace(_PLAIN, **pace), *tenants.values()])
     return Settings(
         default=default,
         tenants=tenants,
@@ -158,13 +158,8 @@ _PLAIN: Final = Tenant(name=TenantName(""), base_url="", address="", credentials
 """A tenant of which nothing is said: where the default pace is taken from."""
 
 
-def _check_pace(flags: Flags, tenants: Sequence[Tenant]) -> None:
-    """Refuse what would be asked for and not be done: a burst within no rate, a reserve that nothing looks after."""
-    if flags.burst is not None and not any(isinstance(one.rate, float) for one in tenants):
-        raise UsageError(
-            "--burst is a part of an explicit rate, and there is none.",
-            hint="Give --rate N as well, or leave out --burst: auto sends at once what the server has.",
-        )
+def _check_pace(tenants: Iterable[Tenant]) -> None:
+    """Refuse a reserve that nothing would look after."""
     unkept = next((one for one in tenants if one.reserve and one.rate == "max"), None)
     if unkept is not None:
         raise UsageError(

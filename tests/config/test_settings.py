@@ -85,18 +85,8 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_d
     assert value_of(settings(tmp_path, "", domain), attribute) == expected[3]
     assert value_of(settings(tmp_path, text, domain), attribute) == pytest.approx(expected[2])
     assert value_of(settings(tmp_path, text, both), attribute) == pytest.approx(expected[1])
-    given = Flags(**{"rate": "9", name: flag})  # type: ignore[arg-type]  # a burst needs a rate
+    given = Flags(**{name: flag})  # type: ignore[arg-type]
     assert value_of(settings(tmp_path, text, both, given), attribute) == pytest.approx(expected[0])
-
-
-@pytest.mark.parametrize("rate", [None, "auto", "max"])
-@pytest.mark.parametrize("environment", [{}, {"AUTH0_DOMAIN": "acme.eu.auth0.com"}])
-def test_a_burst_without_a_rate_is_refused(tmp_path: Path, environment: dict[str, str], rate: str | None) -> None:
-    """It would hold nothing back; a tenant with a rate of its own is enough for it to mean something."""
-    assert "--burst" in refused(tmp_path, "", environment, Flags(rate=rate, burst=5)).message
-    assert settings(tmp_path, "", environment, Flags(rate="10", burst=5)).pace["burst"] == 5
-    if rate is None:
-        assert settings(tmp_path, TWO, environment, Flags(burst=5)).tenants["acme"].burst == 5
 
 
 def test_a_reserve_is_never_given_up_in_silence(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bulkstreams.core.pacing import (
     SPARE,
     STALLED_LATENCIES,
     STALLED_S,
+    TAKEN_AT_ITS_WORD,
     UNWATCHED,
     Ceiling,
     Pacer,
@@ -629,3 +630,19 @@ def test_max_sends_as_fast_as_concurrency_allows_between_the_pauses() -> None:
     assert client.pacer.rate is None
     assert client.most_in_flight == 8
     assert 10 < server.refused < 0.2 * server.granted
+
+
+def test_a_tenant_that_goes_on_refusing_is_told_of_as_one_that_does() -> None:
+    """The first refusals are the server's word on its budget; from the fourth in a row on it is said to refuse all."""
+    pacer, now = Pacer(concurrency=4), AT
+    seen = []
+    for _ in range(TAKEN_AT_ITS_WORD + 2):
+        now = max(now, pacer.resume_at)
+        assert pacer.wait(0, now) == 0.0
+        pacer.heard(pacer.take(now), 429, {}, now + LATENCY_S, 0.0)
+        seen.append(pacer.refusing)
+    assert seen == [0] * TAKEN_AT_ITS_WORD + [TAKEN_AT_ITS_WORD + 1, TAKEN_AT_ITS_WORD + 2]
+    now = pacer.resume_at
+    assert pacer.wait(0, now) == 0.0
+    pacer.heard(pacer.take(now), 201, {}, now + LATENCY_S, 0.0)
+    assert pacer.refusing == 0
