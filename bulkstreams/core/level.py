@@ -18,7 +18,7 @@ from bulkstreams.core.budget import SENSIBLE_RESET_S, Budget, epoch
 SLOT_S: Final = 0.05
 """The least time over which a refill is measured: in less, one token more or less would be most of it."""
 
-SLOT_REQUESTS: Final = 3
+SLOT_REQUESTS: Final = 2
 """And the least number of requests: a slow bucket's tokens come one by one."""
 
 SLOTS: Final = 16
@@ -36,8 +36,11 @@ MARGIN_MOST: Final = 0.7
 BLIND_S: Final = 1.0
 """The wait for more tokens where nothing is left and the server does not say when more come."""
 
-LEAST_SLOTS: Final = 3
+LEAST_SLOTS: Final = 2
 """Measured refills from which on they are believed."""
+
+RESERVED_SLOTS: Final = 4
+"""The same where some is reserved: then two that were measured wrongly still do not count."""
 
 UNORDERED_SHARE: Final = 0.1
 """The share of the bucket that may be in doubt about their order, where a refill is measured."""
@@ -118,11 +121,13 @@ class Level:
         """Return the tokens a second that may be guessed on, as far as they were seen coming; None: they were not."""
         return self._refill * self._trust if self._refill > 0.0 else None
 
-    def wait(self, sent: int, in_flight: int, at_least: float, quiet_s: float, now: float) -> float:
+    def wait(
+        self, sent: int, in_flight: int, at_least: float, quiet_s: float, now: float, *, travel_s: float = 0.0
+    ) -> float:
         """Return the seconds to wait before one more request may go; inf: not before a reply.
 
         `sent` counts the requests that went so far, `quiet_s` is how long ago the last one did; none goes on a guess
-        before `at_least` seconds have passed.
+        before `at_least` seconds have passed. What comes in the `travel_s` of its way is there when it arrives.
         """
         sure = self._left - (sent - self._sent) - self._floor
         wanted = 1.0 + self._margin
@@ -130,8 +135,8 @@ class Level:
             return 0.0
         wait = math.inf
         if self._refill > 0.0:
-            cautious = RESERVED_GUESS if self._floor else 1.0
-            wait = (wanted - sure) / (self._refill * self._trust * cautious) - (now - self._at)
+            cautious, ahead = (RESERVED_GUESS, 0.0) if self._floor else (1.0, travel_s)
+            wait = (wanted - sure) / (self._refill * self._trust * cautious) - (now + ahead - self._at)
         if in_flight == 0:
             wait = min(wait, LOOK_S - quiet_s if sure >= 1 else self._until_more(now))
         return max(at_least, wait)
@@ -213,7 +218,7 @@ class Level:
         if self.limit is not None and budget.remaining >= self.limit - 1 and 0.0 < gained < self._refill:
             return
         self._slots.append(gained)
-        if len(self._slots) >= LEAST_SLOTS:
+        if len(self._slots) >= (RESERVED_SLOTS if self._floor else LEAST_SLOTS):
             # The lower quartile: a bucket that is filled up once a second gains nothing in most of the slots between.
             self._refill = sorted(self._slots)[len(self._slots) // 4]
 

@@ -77,6 +77,7 @@ class Pacer:
         self._sent = 0
         self._sent_at: dict[int, float] = {}
         self._newest = 0
+        self._waits_since = 0.0  # since when nothing was heard of what went since the newest reply
         self._last_at = -math.inf
         self._spread_s = 0.0
         self._last_refused = 0
@@ -126,9 +127,9 @@ class Pacer:
         if self.sustained.learned is not None:
             wait = max(wait, self._unpile(self.sustained.learned, now))
         if self.level.known:
-            quiet = now - self._last_at
+            quiet, travel = now - self._last_at, (self.latency_s or 0.0) / 2
             at_least = self._unpile(self.level.refill or 0.0, now) if in_flight else 0.0
-            wait = max(wait, self.level.wait(self._sent, in_flight, at_least, quiet, now))
+            wait = max(wait, self.level.wait(self._sent, in_flight, at_least, quiet, now, travel_s=travel))
         return wait
 
     def _until_stalled(self, in_flight: int, now: float) -> float:
@@ -138,7 +139,7 @@ class Pacer:
         """
         if self.latency_s is None or in_flight >= self.concurrency:
             return math.inf
-        return max(0.0, self._patience_s - (now - self._last_at))
+        return self._until_try(now)
 
     def _unpile(self, rate: float, now: float) -> float:
         """Return the seconds to wait where more are unanswered than the usual latency explains; else 0.
@@ -148,7 +149,11 @@ class Pacer:
         latency = self.latency_s or 0.0
         if self._sent - self._newest < HEADROOM * rate * latency + SPARE:
             return 0.0
-        return max(0.0, self._patience_s - (now - self._last_at))
+        return self._until_try(now)
+
+    def _until_try(self, now: float) -> float:
+        """Return the seconds until one more goes to a server that does not answer: as long again as it has not."""
+        return max(0.0, max(self._patience_s, self._last_at - self._waits_since) - (now - self._last_at))
 
     @property
     def _patience_s(self) -> float:
@@ -159,6 +164,8 @@ class Pacer:
         """Note that a request goes; return its ticket, for `heard` or `lost`: 0 where nothing holds requests back."""
         if self.open:
             return UNWATCHED
+        if self._sent == self._newest:
+            self._waits_since = now
         self._sent += 1
         self._sent_at[self._sent] = now
         self._last_at = now
@@ -172,7 +179,7 @@ class Pacer:
         """Take note that no reply to `ticket` will come."""
         self._sent_at.pop(ticket, None)
         self.level.settle(ticket)
-        self._newest = max(self._newest, ticket)
+        self._answered(ticket, now)
 
     def heard(self, ticket: int, status: int, headers: Mapping[str, str], now: float, draw: float) -> None:
         """Take from the reply to `ticket` what it says of the budget; after a 429 the whole tenant pauses."""
@@ -182,9 +189,13 @@ class Pacer:
         else:
             self._granted(ticket, headers, sent_at, now)
         if ticket != UNWATCHED:
-            self._newest = max(self._newest, ticket)
+            self._answered(ticket, now)
             self._time(now - sent_at)
         self.level.settle(ticket)
+
+    def _answered(self, ticket: int, now: float) -> None:
+        if ticket > self._newest:
+            self._newest, self._waits_since = ticket, now
 
     def _granted(self, ticket: int, headers: Mapping[str, str], sent_at: float, now: float) -> None:
         # What went before the tenant was refused says nothing of what it bears afterwards.

@@ -491,7 +491,7 @@ def stuck(pacer: Pacer, now: float, in_flight: int, seconds: float) -> list[floa
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_server_that_stalls_gets_no_pile_of_requests(shown: bool) -> None:
-    """Guesses stop where no reply comes: some beyond rate times latency, and then one each second, to try."""
+    """Guesses stop where no reply comes: some beyond rate times latency, then one to try, ever more seldom."""
     server = Bucket(20, 30.0, shown=shown)
     client = Client(Pacer(concurrency=64), server, [0.03, 0.032])
     client.run(60.0)
@@ -499,8 +499,8 @@ def test_a_server_that_stalls_gets_no_pile_of_requests(shown: bool) -> None:
     at_first = sum(at < STALLED_S for at in times)
     assert at_first <= 30 * 0.03 * HEADROOM + SPARE + 2
     later = [at for at in times if at >= STALLED_S]
-    assert 8 <= len(later) <= 10
-    assert all(late - early >= STALLED_S - 1e-6 for early, late in pairwise(later))
+    assert 3 <= len(later) <= 4
+    assert all(late - early >= 0.9 * early >= 0.9 * STALLED_S for early, late in pairwise(later))
 
 
 def test_a_slow_server_is_not_called_stalled() -> None:
@@ -527,7 +527,7 @@ def test_requests_that_were_overtaken_do_not_hold_the_lane() -> None:
         client.in_flight += 1
     client.run(2.0)
     assert client.run(30.0) >= 0.95 * 30 * 30
-    assert server.refused <= 2
+    assert server.refused <= 3
 
 
 @pytest.mark.parametrize("obey", [True, False])
