@@ -25,6 +25,9 @@ LULL_S: Final = 1.5
 MOST_SHOWN: Final = 20
 """Lines of one kind of complaint that are printed; the rest is counted."""
 
+MOST_STOPPED: Final = 5
+"""Tenants that are told one by one as they stop."""
+
 _OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
 _FAILED: Final = frozenset(state.value for state in FAILED)
 
@@ -54,6 +57,7 @@ class Live:
         self._recent: deque[tuple[float, int]] = deque()
         self._complaints: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
+        self._stopped = 0
 
     # -- a reading's findings -----------------------------------------------------------------------------------------
 
@@ -76,6 +80,14 @@ class Live:
             self._notes[str(note)] += 1
             if self._notes[str(note)] == 1:
                 self.say(f"note: {file}:{line}: {note}")
+
+    def lane_stopped(self, tenant: str, reason: str) -> None:
+        """Tell at once of a tenant that is asked no more: the others may take long."""
+        self._stopped += 1
+        if self._stopped <= MOST_STOPPED:
+            self.say(f"stopped {tenant}: {reason}")
+        elif self._stopped == MOST_STOPPED + 1:
+            self.say("… more tenants stopped; they are told at the end, and by `bulkstreams status` then")
 
     def _complain(self, kind: str, text: str) -> None:
         self._complaints[kind] += 1

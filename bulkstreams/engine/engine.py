@@ -82,6 +82,13 @@ class Connector(Protocol):
         """Return where its tokens come from; `session` is an HTTP session for token requests alone, of all tenants."""
 
 
+class RunWatcher(Watcher, Protocol):
+    """Who wants to know of a run while it goes on: what its reading finds, and which tenants stop."""
+
+    def lane_stopped(self, tenant: str, reason: str) -> None:
+        """A tenant is asked no more in this run, while the others go on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run."""
@@ -93,7 +100,7 @@ class Job:
     resolve: Callable[[Reference], str]
     mask: Callable[[str, tuple[str, ...]], str]
     connector: Connector
-    watcher: Watcher
+    watcher: RunWatcher
     listener: Listener
     limits: Limits = field(default_factory=Limits)
     retries: int = 5
@@ -279,6 +286,8 @@ class Engine:
         del self.lanes[lane.tenant]
         if lane.stopped is not None:
             self._stopped[lane.tenant] = lane.stopped
+            if self.stopped is None and (self.lanes or self._seats.waiting):
+                self.job.watcher.lane_stopped(lane.tenant, lane.stopped)
         if lane.stop_hint:
             self.hints.setdefault(lane.stop_hint)
 

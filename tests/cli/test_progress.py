@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bulkstreams.cli.progress import PLAIN_MOST, ProgressKind, choose, line, picture, plain_line
-from bulkstreams.commands.live import Live
+from bulkstreams.commands.live import MOST_STOPPED, Live
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.ledger import Result
 from bulkstreams.model import Settlement
@@ -164,3 +164,14 @@ def test_a_pipe_and_ci_get_plain_lines() -> None:
     assert choose(ProgressKind.BAR, {"CI": "true"}) is ProgressKind.BAR
     assert choose(ProgressKind.AUTO, {"CI": "true"}) is ProgressKind.PLAIN
     assert choose(ProgressKind.AUTO, {"TERM": "dumb"}) is ProgressKind.PLAIN
+
+
+def test_tenants_that_stop_while_others_go_on_are_told_at_once_and_not_without_end() -> None:
+    """The first few by name, then one line for all the others: they stand in the summary."""
+    said: list[str] = []
+    live = Live(said.append)
+    for number in range(10_000):
+        live.lane_stopped(f"t{number}", "it answered 403")
+    assert said[0] == "stopped t0: it answered 403"
+    assert len(said) == MOST_STOPPED + 1
+    assert "more tenants stopped" in said[-1]

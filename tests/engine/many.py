@@ -121,6 +121,7 @@ class Many:
         self.credentials: dict[str, FakeCredential] = defaultdict(FakeCredential)
         self.sat: list[tuple[float, str]] = []
         self.pools: list[int] = []
+        self.stopped_early: list[str] = []
         self.ceiling = Ceiling(rate=None, burst=1)
         self.open = self.most_open = self.most_tasks = 0
         self._seats = seats
@@ -156,6 +157,10 @@ class Many:
             self.most_tasks = max(self.most_tasks, len(asyncio.all_tasks()))
             self.open -= 1
 
+    def lane_stopped(self, tenant: str, reason: str) -> None:
+        """Note which tenants stop while the run goes on."""
+        self.stopped_early.append(tenant)
+
     # -- a run ---------------------------------------------------------------------------------------------------------
 
     def run(
@@ -170,7 +175,7 @@ class Many:
             limits = Limits(**{"deadline_s": deadline_s, **self._job.pop("limits", {})})
             job = Job(
                 inputs=[], rules=Rules(False), tenants=self, unresolvable=lambda _: None, resolve=lambda _: "",
-                mask=mask, connector=self, watcher=None, listener=listen, limits=limits, seats=self._seats,  # type: ignore[arg-type]
+                mask=mask, connector=self, watcher=self, listener=listen, limits=limits, seats=self._seats,  # type: ignore[arg-type]
                 **self._job,
             )  # fmt: skip
             self.engine = Engine(self.ledger, job, FakeClock(), lambda: 0.5, self._connect)  # type: ignore[arg-type]

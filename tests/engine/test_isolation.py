@@ -36,5 +36,6 @@ def test_twenty_lanes_beside_four_in_trouble_end_as_one_alone_would(seats: int, 
     rounds = -(-len(WELL) // seats)  # with a seat for each lane they all go at once
     assert ended <= 1.1 * ideal * rounds + (0.0 if seats > len(WELL) else 3.0)
     assert set(engine.reasons) == set(IN_TROUBLE)
+    assert many.stopped_early == ["refusing"]  # told at once; the others are tried until the deadline
     asked = {tenant: len(many.servers[tenant].creates) + len(many.servers[tenant].pages) for tenant in IN_TROUBLE}
     assert max(asked.values()) < 120, asked
