@@ -100,6 +100,18 @@ def sink() -> Iterator[str]:
             process.terminate()
 
 
+@contextmanager
+def sandbox(flags: Sequence[str], seed: int) -> Iterator[str]:
+    """Run a fresh sandbox in a process of its own; give its address."""
+    command = [sys.executable, "-m", "bulkstreams", "sandbox", "--port", "0", "--seed", str(seed), *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[2]
+        finally:
+            process.terminate()
+
+
 def measure(command: Sequence[str], *, folder: Path, watch: Callable[[int], None] | None = None) -> Measured:
     """Run a command in `folder` on the client's core and measure it; its exit code must be 0.
 

@@ -17,16 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 from urllib.request import urlopen
 
-from benchmarks.machine import CONCURRENCY, ENVIRONMENT, arguments, write_input
+from benchmarks.machine import CONCURRENCY, ENVIRONMENT, arguments, sandbox, write_input
 
 FAULTS: Final = (
     "error-before", "error-after", "reset-before", "reset-after", "hang-after", "truncate", "html-502", "throttle",
@@ -104,24 +103,16 @@ CONTENDERS: Final = {
 OURS: Final = "bulkstreams"
 
 
-@contextmanager
-def sandbox(seed: int, *, unique: bool) -> Iterator[str]:
-    """Run a fresh sandbox; give its address."""
+def flags(*, unique: bool) -> list[str]:
+    """Return the sandbox's flags."""
     faults = [word for fault in FAULTS for word in ("--fault", f"{fault}={ODDS}")]
-    limits = ["--rate", str(RATE), "--burst", str(BURST), "--latency", LATENCY, "--seed", str(seed), "--port", "0"]
-    names = "--unique-names" if unique else "--no-unique-names"
-    command = [sys.executable, "-m", "bulkstreams", "sandbox", *limits, *faults, names]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[2]
-        finally:
-            process.terminate()
+    limits = ["--rate", str(RATE), "--burst", str(BURST), "--latency", LATENCY]
+    return [*limits, *faults, "--unique-names" if unique else "--no-unique-names"]
 
 
 def compete(contender: str, path: Path, seed: int, *, unique: bool) -> Score:
     """Let one contender provision an input, and hold what it says against the server's books."""
-    with sandbox(seed, unique=unique) as url:
+    with sandbox(flags(unique=unique), seed) as url:
         began = perf_counter()
         told = CONTENDERS[contender](path, url)
         seconds = perf_counter() - began

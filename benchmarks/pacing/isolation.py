@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from benchmarks.machine import ENVIRONMENT, definition
-from benchmarks.pacing.real import sandbox
+from benchmarks.machine import ENVIRONMENT, definition, sandbox
+from benchmarks.pacing.real import LATENCY
 
 BURST: Final = 5
 RATE: Final = 20.0
@@ -40,7 +40,7 @@ def isolate(seconds: float, seed: int, *, lanes: int = LANES) -> Isolated:
     records = BURST + round(RATE * seconds)
     names = [*IN_TROUBLE, *(f"well-{number:02}" for number in range(lanes))]
     flags = [word for name in IN_TROUBLE for word in (f"--{name}", name)]
-    flags += ["--burst", f"{BURST}", "--rate", f"{RATE:g}"]
+    flags += ["--burst", f"{BURST}", "--rate", f"{RATE:g}", "--latency", LATENCY]
     with tempfile.TemporaryDirectory() as folder, sandbox(flags, seed) as url:
         place = Path(folder)
         (place / "bulkstreams.toml").write_text("\n".join(_table(name, url) for name in names))

@@ -7,16 +7,13 @@ A look-up takes of the budget as a create does, so it counts as one.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.request import urlopen
 
-from benchmarks.machine import ENVIRONMENT, measure, write_input
+from benchmarks.machine import measure, sandbox, write_input
 from benchmarks.pacing.servers import TABLE, Goal
 
 LATENCY: Final = "30ms"
@@ -57,19 +54,6 @@ ROWS: Final = (
 )
 
 
-@contextmanager
-def sandbox(flags: Sequence[str], seed: int) -> Iterator[str]:
-    """Run a fresh sandbox; give its address."""
-    command = [sys.executable, "-m", "bulkstreams", "sandbox", "--port", "0", "--seed", str(seed), *flags]
-    command += ["--latency", LATENCY]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[2]
-        finally:
-            process.terminate()
-
-
 def judge(row: Real, figures: dict[str, Any], statuses: dict[str, int]) -> Outcome:
     """Hold what a run said at its end against the statuses that the sandbox's books count."""
     refused = statuses.get("429", 0)
@@ -83,7 +67,7 @@ def judge(row: Real, figures: dict[str, Any], statuses: dict[str, int]) -> Outco
 def provision(row: Real, seconds: float, seed: int) -> Outcome:
     """Create as many streams as the sandbox grants in so many seconds."""
     records = int(row.grantable(seconds))
-    with tempfile.TemporaryDirectory() as name, sandbox(row.flags(), seed) as url:
+    with tempfile.TemporaryDirectory() as name, sandbox([*row.flags(), "--latency", LATENCY], seed) as url:
         path = write_input(Path(name) / "input.jsonl", records)
         command = [sys.executable, "-m", "bulkstreams", "run", str(path), "--base-url", url, "--json"]
         command += ["--progress", "none"]
