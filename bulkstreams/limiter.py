@@ -55,6 +55,11 @@ class Limiter:
         return max(self._resume_at, self.pacer.resume_at)
 
     @property
+    def is_throttled(self) -> bool:
+        """Return whether it is a 429 that the tenant pauses for, rather than what `pause` was told."""
+        return self.pacer.resume_at > self._resume_at
+
+    @property
     def reason(self) -> str:
         """Return why the tenant pauses."""
         if self.pacer.resume_at <= self._resume_at:

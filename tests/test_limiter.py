@@ -476,9 +476,11 @@ def test_the_longer_of_two_pauses_says_why() -> None:
         gate.limiter.pause(3.0, "nothing answers")
         gate.limiter.heard(UNWATCHED, 429, {"retry-after": "1"}, 0.0)
         assert gate.limiter.reason == "nothing answers"
+        assert not gate.limiter.is_throttled
         assert gate.limiter.resume_at == gate.loop.time() + 3.0
         gate.limiter.heard(UNWATCHED, 429, {"retry-after": "9"}, 0.0)
         assert gate.limiter.reason == THROTTLED
+        assert gate.limiter.is_throttled
         assert await gate.enter()
         assert gate.passed == [pytest.approx(9.0)]
 

@@ -33,7 +33,7 @@ def _paused(lane: Lane, now: float, _silent_s: float) -> Wait | None:
     limiter = lane.limiter
     if limiter.resume_at <= now:
         return None
-    kind = WaitKind.THROTTLED if limiter.reason.startswith("429") else WaitKind.UNREACHABLE
+    kind = WaitKind.THROTTLED if limiter.is_throttled else WaitKind.UNREACHABLE
     return Wait(kind, limiter.reason, limiter.resume_at)
 
 
