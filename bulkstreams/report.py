@@ -12,11 +12,11 @@ from bulkstreams.ledger import Failure, LedgerReader, Note
 from bulkstreams.model import State
 
 _EFFORT: Final = (
-    ("recovered", "recovered by look-up"),
-    ("requests", "requests"),
-    ("retries", "retries"),
-    ("throttled", "throttled"),
-    ("lookups", "look-ups"),
+    ("recovered", "recovered by look-up", "recovered by look-up"),
+    ("requests", "request", "requests"),
+    ("retries", "retry", "retries"),
+    ("throttled", "throttled", "throttled"),
+    ("lookups", "look-up", "look-ups"),
 )
 
 MOST_WAITS: Final = 10
@@ -41,7 +41,7 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
     """Say how a run ended, in a few lines; `failures` are the most frequent causes."""
     records, this_run = figures["records"], figures["this_run"]
     parts = _counted({name: count for name, count in records.items() if name != "total" and count})
-    effort = ", ".join(f"{this_run[name]:,} {word}" for name, word in _EFFORT)
+    effort = ", ".join(f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT)
     lines = [
         f"{records['total']:,} records: {parts or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",

@@ -88,3 +88,13 @@ async def test_status_tells_the_tenants_with_most_to_do_and_counts_the_rest(tmp_
     assert its[0] == f"  {tenants[-1]}: 3 pending"
     assert its[-1].startswith("  … and ")
     assert f"{count + 1 - report.MOST_TENANTS:,} more tenant" in its[-1]
+
+
+def test_one_is_not_told_as_many() -> None:
+    """A run's effort reads as people say it."""
+    effort = {"created": 1, "recovered": 0, "requests": 1, "retries": 1, "throttled": 1, "lookups": 1}
+    records = {"total": 1, "created": 1, "pending": 0, "in_doubt": 0}
+    one = {"records": records, "this_run": effort, "ledger": "x.ledger.db", "elapsed_s": 1.0, "exit_code": 0}
+    assert "1 request, 1 retry, 1 throttled, 1 look-up)" in report.summary(one, {})[1]
+    many = {**one, "this_run": dict.fromkeys(effort, 2)}
+    assert "2 requests, 2 retries, 2 throttled, 2 look-ups)" in report.summary(many, {})[1]

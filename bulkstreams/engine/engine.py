@@ -294,7 +294,7 @@ class Engine:
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     def _patience_s(self, own: StopRules) -> float:
-        """Return how long a tenant that is down is waited for: to its deadline where it has one, and tells how long."""
+        """Return how long a tenant that is down is waited for, in seconds: for ever where a deadline ends it anyway."""
         has_deadline = own.deadline_s is not None or self.job.limits.deadline_s is not None
         return math.inf if has_deadline else PATIENCE_S
 
