@@ -18,7 +18,7 @@ from urllib.parse import quote
 from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerWriteError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
-VERSION: Final = 2
+VERSION: Final = 3
 _MAGIC: Final = b"SQLite format 3\x00"
 
 _SEAL: Final = """
@@ -35,6 +35,30 @@ _ALIAS: Final = """
 CREATE INDEX record_alias ON record (tenant, name, digest) WHERE key <> coalesce(name, '');
 """
 
+_ERRAND: Final = """
+CREATE TABLE errand (                     -- what was done, or is to be, with a stream after it was created
+    id         INTEGER PRIMARY KEY,
+    record     INTEGER NOT NULL REFERENCES record,
+    tenant     INTEGER NOT NULL REFERENCES tenant,
+    kind       TEXT NOT NULL,             -- 'undo', 'enable', 'disable', 'smoke'
+    remote_id  TEXT NOT NULL,             -- the stream; a record that was undone and created anew has had several
+    created_at REAL,                      -- when the record was settled as created with this stream
+    state      TEXT NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    http_status INTEGER,
+    error_code TEXT,
+    message    TEXT,
+    event      TEXT,                      -- of a smoke test: the type of the event that was sent
+    delivery   TEXT,                      -- of a smoke test: the id under which its delivery is known
+    intent_at  REAL,                      -- when an intent to act on the stream became durable
+    settled_at REAL,
+    latency_ms REAL,
+    run        INTEGER,
+    UNIQUE (record, kind, remote_id)
+);
+CREATE INDEX errand_pending ON errand (kind, tenant, id) WHERE state = 'pending';
+"""
+
 _UPGRADES: Final = (
     f"""{_SEAL}
 ALTER TABLE tenant ADD COLUMN surveyed INTEGER;
@@ -44,6 +68,11 @@ UPDATE record SET anchor_name = name WHERE anchor_digest IS NOT NULL;
 UPDATE record SET ours_since = coalesce(first_sent_at, intent_at)
  WHERE state IN ('in_flight', 'in_doubt') AND NOT (http_status IS 409 AND attempts <= 1);
 {_ALIAS}""",  # noqa: S608
+    f"""{_ERRAND}
+ALTER TABLE tenant ADD COLUMN refers INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE record ADD COLUMN status TEXT;
+ALTER TABLE record ADD COLUMN updated_at TEXT;
+""",
 )
 """What makes a ledger of format N one of format N + 1, from N = 1 on."""
 
@@ -55,7 +84,8 @@ CREATE TABLE tenant (
     id      INTEGER PRIMARY KEY,
     name    TEXT NOT NULL UNIQUE,
     address TEXT NOT NULL,                -- where it was when the ledger first met it; it must stay there
-    surveyed INTEGER                      -- the last record that was looked for there before it was sent
+    surveyed INTEGER,                     -- the last record that was looked for there before it was sent
+    refers  INTEGER NOT NULL DEFAULT 0    -- 1: lines name its actions, which are looked up before anything is sent
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;  -- `ledger`'s and `notes`'
 CREATE TABLE input (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
@@ -107,7 +137,9 @@ CREATE TABLE record (
     anchor_digest BLOB,                   -- of the definition that was sent, where `digest` has changed since
     anchor_name   TEXT,                   -- the name that was sent; it counts where there is an `anchor_digest`
     run           INTEGER,                -- the run that last sent or settled it
-    duplicate_of  INTEGER
+    duplicate_of  INTEGER,
+    status        TEXT,                   -- the status that its stream was given in place of the line's
+    updated_at    TEXT                    -- its stream's own, as our last change of it left that; null: as created
 );
 CREATE UNIQUE INDEX record_key ON record (tenant, key);
 CREATE INDEX record_pending ON record (tenant, id) WHERE state = 'pending';
@@ -121,7 +153,7 @@ CREATE VIEW results AS
       FROM record JOIN input ON input.id = record.input
       LEFT JOIN tenant ON tenant.id = record.tenant
       LEFT JOIN record AS first ON first.id = record.duplicate_of;
-{_SEAL}"""  # noqa: S608
+{_ERRAND}{_SEAL}"""  # noqa: S608
 
 
 _OTHER_FILE: Final = "Keep the file, and run again with another --ledger FILE."
