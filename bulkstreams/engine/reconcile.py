@@ -42,8 +42,9 @@ class _LookUp:
     async def take(self, page: Page) -> None:
         """Keep those streams of a page that a doubt may be about."""
         for stream in page.streams:
-            if stream.mark in self.found:
-                self.found[stream.mark].append(stream)
+            for one in stream.marks:
+                if one in self.found:
+                    self.found[one].append(stream)
 
 
 class Reconciler:

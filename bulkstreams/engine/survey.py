@@ -59,7 +59,8 @@ class Survey:
         await self._lane.tools.recorder.flush()  # what the page before settled is pending no more
         by_mark: dict[str | bytes, list[Stream]] = {}
         for stream in page.streams:
-            by_mark.setdefault(stream.mark, []).append(stream)
+            for one in stream.marks:
+                by_mark.setdefault(one, []).append(stream)
         names = [one for one in by_mark if isinstance(one, str)]
         digests = [one for one in by_mark if isinstance(one, bytes)]
         records = await ledger.unsent(self._lane.tenant, names, digests)
