@@ -91,7 +91,7 @@ def line(live: Live) -> str:
         return f"reading: {live.lines:,} lines in {duration(live.elapsed_s)}"
     allowed = live.allowed()
     parts = [
-        f"{live.done:,}/{live.total:,}",
+        live.count(),
         f"{live.rate():.1f}/s ({allowed})" if allowed else f"{live.rate():.1f}/s",
         live.left(),
         *(f"{count:,} {state.replace('_', ' ')}" for state, count in sorted(live.states.items())),

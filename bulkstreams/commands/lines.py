@@ -15,8 +15,7 @@ import orjson
 from bulkstreams.core.exporting import Exported, Keys, export, line
 from bulkstreams.core.naming import SecretNames
 from bulkstreams.model import Invalid, Key, Problem
-from bulkstreams.schema import Rules, read_line
-from bulkstreams.schema.problems import show
+from bulkstreams.schema import Rules, read_line, show
 
 MOST_NOTED: Final = 20
 """Notes of one kind that are told one by one; the rest is counted."""

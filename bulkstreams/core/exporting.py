@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from bulkstreams.core.matching import DEFAULT_STATUS
-from bulkstreams.core.references import Reference
+from bulkstreams.core.references import Reference, write_action
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS
 
 STREAM: Final = ("name", "subscriptions", "destination", "status")
@@ -36,7 +36,6 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _SET_BY_API: Final = frozenset({*RESPONSE_ONLY, "aws_partner_event_source"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_BRACES: Final = re.compile(r"[{}]")
 _CONFIGURATION: Final = "destination.configuration"
 _SHOWN: Final = 60  # characters of an unknown property's name that are shown
 _KEY: Final = 500  # characters of a key, so that a number has room behind it
@@ -72,6 +71,9 @@ class Wanted:
         if self.types and _word(shown.get("destination"), "type") not in self.types:
             return False
         return not self.statuses or str(shown.get("status") or DEFAULT_STATUS) in self.statuses
+
+
+EVERYTHING: Final = Wanted()
 
 
 def is_action(shown: Mapping[str, Any]) -> bool:
@@ -149,9 +151,10 @@ def _refer(destination: object, action: Callable[[str], str | None]) -> str | No
     if not isinstance(id_, str):
         return None
     name = action(id_)
-    if not name or _BRACES.search(name):
+    reference = None if name is None else write_action(name)
+    if reference is None:
         return id_
-    configuration["action_id"] = f"${{action:{name}}}"
+    configuration["action_id"] = reference
     return None
 
 

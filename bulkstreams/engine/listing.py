@@ -22,11 +22,15 @@ RETRIES: Final = 5
 
 
 class Listing:
-    """A listing of a lane's tenant. `meanwhile` says, where it cannot be done, what that means for the records."""
+    """A listing of a lane's tenant. `meanwhile` says, where it cannot be done, what that means for the records.
 
-    def __init__(self, lane: Lane, meanwhile: str) -> None:
+    `retries`: failures in a row of the same page that are made good.
+    """
+
+    def __init__(self, lane: Lane, meanwhile: str, retries: int = RETRIES) -> None:
         self._lane = lane
         self._meanwhile = meanwhile
+        self._retries = retries
         self._cursor: str | None = None
         self._seen: set[str] = set()
         self._failures = 0
@@ -106,9 +110,9 @@ class Listing:
                 self._stop(f"could not be looked up ({breaker.story()})")
             if breaker.outage.is_awaited:
                 return breaker.gave_up
-        if used_up(self._failures, RETRIES):
+        if used_up(self._failures, self._retries):
             self._stop(f"could not be looked up ({cause})")
-        return used_up(self._failures, RETRIES)
+        return used_up(self._failures, self._retries)
 
     async def _ask(self, cursor: str | None, token: str) -> Reply | Failure:
         lane = self._lane
