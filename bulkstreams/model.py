@@ -165,6 +165,19 @@ class Claim(NamedTuple):
     ours_since: float | None = None
 
 
+class Pending(NamedTuple):
+    """A record that waits to be claimed: where its line stands, and what earlier attempts left (see `Claim`)."""
+
+    id: int
+    input: int
+    line: int
+    offset: int
+    length: int
+    attempts: int
+    first_sent_at: float | None
+    ours_since: float | None
+
+
 class Doubt(NamedTuple):
     """A record that a look-up is to judge: what it needs for that, and what is to be done if the stream is absent.
 

@@ -62,6 +62,7 @@ class Reading:
     clock: Callable[[], float]
     files: dict[int, Input] = field(default_factory=dict)
     _ids: dict[str | None, int | Problem] = field(default_factory=dict)
+    _referring: set[int] = field(default_factory=set)
 
     async def run(self) -> bool:
         """Bring the ledger up to date with the inputs; return whether they had to be read (False: nothing changed)."""
@@ -95,6 +96,7 @@ class Reading:
                 for line in lines
             ]
             await self._meet(dict.fromkeys(one.tenant for one in read if type(one) is Record or one.key is not None))
+            await self._note_references(read)
             for line, found in zip(lines, read, strict=True):
                 tenant = self._ids.get(found.tenant)
                 if type(found) is Record and type(tenant) is int:
@@ -148,6 +150,14 @@ class Reading:
         ids = await self.ledger.tenants(usable.values()) if usable else {}
         for text, located in found.items():
             self._ids[text] = located if isinstance(located, Problem) else ids[located[0]]
+
+    async def _note_references(self, read: Sequence[Record | Invalid]) -> None:
+        """Note which tenants have lines that name their actions, before the reading is whole."""
+        found = {self._ids.get(one.tenant) for one in read if type(one) is Record and one.action is not None}
+        new = {id_ for id_ in found if type(id_) is int} - self._referring
+        if new:
+            await self.ledger.note_references(sorted(new))
+            self._referring |= new
 
     async def _ingest(self, rows: list[Row]) -> None:
         for duplicate in await self.ledger.ingest(rows):

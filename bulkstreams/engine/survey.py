@@ -7,6 +7,7 @@ done again for records that were looked for already. This module must never send
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 class Survey:
     """One listing of a lane's tenant, held against the lane's pending records a page at a time."""
 
-    def __init__(self, lane: Lane, ledger: Ledger) -> None:
+    def __init__(self, lane: Lane, ledger: Ledger, actions: Mapping[str, str] | None = None) -> None:
         self._lane = lane
         self._ledger = ledger
-        self._listing = Listing(lane, "nothing was sent")
+        self._listing = Listing(lane, "nothing was sent", actions)
         self._differing: dict[int, tuple[Doubt, Judgement]] = {}
 
     @property

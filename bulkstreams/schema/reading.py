@@ -125,12 +125,13 @@ def _action_named(definition: Mapping[str, Any]) -> str | None:
     return parse_action(destination["configuration"]["action_id"]) if destination["type"] == "action" else None
 
 
-def _not_looked_up(name: str) -> str:
+def not_looked_up(name: str) -> str:
+    """Find no action: for lines of a tenant that was not asked for its actions."""
     raise ActionError(f"{join(ACTION_ID)}: the action {show(name)} was not looked up at the tenant")
 
 
 def prepare(
-    data: bytes, resolve: Callable[[Reference], str], find_action: Callable[[str], str] = _not_looked_up
+    data: bytes, resolve: Callable[[Reference], str], find_action: Callable[[str], str] = not_looked_up
 ) -> bytes | None:
     """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
