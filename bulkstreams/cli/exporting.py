@@ -55,7 +55,6 @@ def export(
     rate: flags.Rate = None,
     burst: flags.Burst = None,
     reserve: flags.Reserve = None,
-    retries: Annotated[int | None, typer.Option(metavar="N", help="Retries of a page; a 429 costs none. [5]")] = None,
     timeout: flags.Timeout = None,
     deadline: Annotated[str | None, typer.Option(metavar="S", help="Seconds for all of it, e.g. 20m.")] = None,
     as_json: Annotated[
@@ -83,8 +82,8 @@ def export(
     settings = load(
         Flags(
             tenant=asked[0] if len(asked) == 1 else None, config=config, base_url=base_url, rate=rate, burst=burst,
-            token=None if token_file is None else read_token_file(token_file), reserve=reserve, retries=retries,
-            timeout=timeout, deadline=deadline,
+            token=None if token_file is None else read_token_file(token_file), reserve=reserve, timeout=timeout,
+            deadline=deadline,
         ),
         os.environ,
         Path.cwd(),

@@ -17,7 +17,7 @@ import orjson
 
 from bulkstreams.client import Client
 from bulkstreams.commands.filling import Filling
-from bulkstreams.commands.gathering import Gathering, Named, Shown
+from bulkstreams.commands.gathering import NO_NAMES, Gathering, Shown
 from bulkstreams.commands.lines import Lines, Notes, TenantLines
 from bulkstreams.commands.live import Reads
 from bulkstreams.commands.replacing import Replacement
@@ -91,9 +91,7 @@ class ExportSession(Session):
         self._spool: Spool | None = None
         self._kept: dict[TenantName, list[Piece]] = {}
         self._written = dict.fromkeys(tenants, 0)
-        self._gatherings = {
-            tenant: Gathering(tenant, options.wanted, self._take, look_up, terms.retries) for tenant in tenants
-        }
+        self._gatherings = {tenant: Gathering(tenant, options.wanted, self._take) for tenant in tenants}
 
     def open(self, outlet: Outlet) -> None:
         """Open everything that is to be written, so that what cannot be is known before anything is asked."""
@@ -137,8 +135,7 @@ class ExportSession(Session):
             await self._write(gathering, streams, self._direct)
 
     async def _write(self, gathering: Gathering, streams: Sequence[Shown], lines: TenantLines) -> None:
-        names = {} if gathering.actions is None else gathering.actions.by_id
-        await self._outlet.write(list(lines.make(streams, names)))
+        await self._outlet.write(list(lines.make(streams, gathering.actions or NO_NAMES)))
         self._written[gathering.tenant] += len(streams)
 
     async def _write_kept(self, spool: Spool) -> None:
@@ -214,11 +211,6 @@ class _OneAtATime:
     def plan(self, tenant: TenantName) -> LanePlan:
         """Return how to treat a tenant."""
         return replace(self._wiring.plan(tenant), concurrency=1)
-
-
-async def look_up(lane: Lane) -> Named | None:
-    """Find out the names of a tenant's actions."""
-    return Named({}, "this version does not look them up")
 
 
 @asynccontextmanager
