@@ -188,7 +188,7 @@ def _tell(ended: ExportReport, options: ExportOptions) -> None:
         say("not whole: what went to standard output is not all that there is")
         for name, count in ended.written.items():
             if name in ended.reasons:
-                say(f"of {name} {_count(count, 'line') if count else 'nothing'} was written")
+                say(f"written of {name}: {_count(count, 'line') if count else 'nothing'}")
     for hint in ended.hints:
         say(hint)
 
