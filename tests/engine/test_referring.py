@@ -57,7 +57,7 @@ def test_the_id_is_sent_and_a_name_that_stands_for_none_is_invalid(survey: bool)
     (asked,) = rig.client.asked_actions
     assert all(asked[0] < at for at, _ in [*rig.client.pages, *rig.client.creates])
     assert rig.ledger.tally.lookups == (2 if survey else 1)
-    assert rig.lane.stopped is None
+    assert (rig.lane.stopped, rig.lane.left()) == (None, 0)
 
 
 def test_a_tenant_without_references_is_not_asked() -> None:
@@ -77,6 +77,22 @@ def test_many_records_are_looked_through_a_page_at_a_time(monkeypatch: pytest.Mo
     rig.run(survey=True)
     assert rig.ledger.counts() == {"created": 10, "invalid": 10}
     assert len(rig.client.creates) == 10
+    assert {one.state for one in rig.told[:10]} == {"invalid"}
+
+
+def test_a_name_that_is_known_no_more_as_its_record_is_sent_makes_it_invalid() -> None:
+    """A line that was looked through in vain is not sent with the name in place of an id; the next one is."""
+    rig = Rig([action(name, "${action:audit}") for name in "abc"], server(), concurrency=1, refers=True)
+
+    def script(name: str, _n: int) -> str:
+        rig.ledger.definitions[2] = action("b", "${action:audti}")
+        return "ok"
+
+    rig.client.script = script
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"created": 2, "invalid": 1}
+    assert rig.ledger.settlements[2].message == UNKNOWN
+    assert handled_by(rig.client) == {"a": "act_1", "c": "act_1"}
 
 
 @pytest.mark.parametrize("allowance", [0, 1])
@@ -176,6 +192,17 @@ def test_a_stream_is_recognised_by_the_name_of_its_action() -> None:
     assert rig.ledger.settlements[1].remote_id == "est_1"
     assert str(rig.ledger.settlements[2].message).endswith("differs in: destination")
     assert str(rig.ledger.settlements[3].message).endswith("differs in: status")
+
+
+def test_a_name_that_is_taken_is_held_against_the_name_of_the_action() -> None:
+    """Where nothing is looked for first, the 409 leads to the same."""
+    client = server()
+    client.add(action("a", "act_1"), at=LONG_AGO)
+    client.add(action("b", "act_2"), at=LONG_AGO)
+    rig = Rig([action("a", "${action:audit}"), action("b", "${action:audit}")], client, refers=True)
+    rig.run()
+    assert rig.ledger.counts() == {"exists": 1, "conflict": 1}
+    assert len(client.creates) == 2
 
 
 def test_one_record_names_the_action_of_a_stream_and_another_has_its_id() -> None:
