@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST_PAGES: Final = 200
 """Pages of actions after which a list has no end: a hundred times what a tenant may have."""
 
+SCOPE: Final = "read:actions"
+"""The scope that a token needs for this."""
+
 NEAR: Final = 3
 """Names that are told in place of one that is unknown."""
 
@@ -122,8 +125,8 @@ class LookUp:
         elif answer.status == 403:
             lane.stop(
                 f"{lane.tenant} answered 403 to the look-up of its actions: {message}",
-                "Give the client the scope read:actions, or write out the ids of actions in the input; then run the "
-                "same command again.",
+                f"Give the client the scope {SCOPE}, or write out the ids of actions in the input; then run the same "
+                "command again.",
             )
         else:
             lane.forbidden(answer, message)

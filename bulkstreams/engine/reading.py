@@ -63,6 +63,7 @@ class Reading:
     files: dict[int, Input] = field(default_factory=dict)
     _ids: dict[str | None, int | Problem] = field(default_factory=dict)
     _referring: set[int] = field(default_factory=set)
+    _noted: set[int] = field(default_factory=set)
 
     async def run(self) -> bool:
         """Bring the ledger up to date with the inputs; return whether they had to be read (False: nothing changed)."""
@@ -96,7 +97,6 @@ class Reading:
                 for line in lines
             ]
             await self._meet(dict.fromkeys(one.tenant for one in read if type(one) is Record or one.key is not None))
-            await self._note_references(read)
             for line, found in zip(lines, read, strict=True):
                 tenant = self._ids.get(found.tenant)
                 if type(found) is Record and type(tenant) is int:
@@ -112,7 +112,9 @@ class Reading:
 
     def _usable(self, id_: int, one: Input, line: Line, found: Record, tenant: int) -> Row:
         number, offset, length, _ = line
-        _, key, name, digest, notes, _ = found
+        _, key, name, digest, notes, action = found
+        if action is not None:
+            self._referring.add(tenant)
         if notes:
             self.watcher.noted(one.name, number, notes)
         return Row(tenant, key, name, id_, number, offset, length, self.ledger.reading_id, _PENDING, digest)
@@ -151,15 +153,11 @@ class Reading:
         for text, located in found.items():
             self._ids[text] = located if isinstance(located, Problem) else ids[located[0]]
 
-    async def _note_references(self, read: Sequence[Record | Invalid]) -> None:
-        """Note which tenants have lines that name their actions, before the reading is whole."""
-        found = {self._ids.get(one.tenant) for one in read if type(one) is Record and one.action is not None}
-        new = {id_ for id_ in found if type(id_) is int} - self._referring
+    async def _ingest(self, rows: list[Row]) -> None:
+        new = self._referring - self._noted
         if new:
             await self.ledger.note_references(sorted(new))
-            self._referring |= new
-
-    async def _ingest(self, rows: list[Row]) -> None:
+            self._noted |= new
         for duplicate in await self.ledger.ingest(rows):
             self._tell(duplicate)
         self.watcher.lines_read(len(rows))
