@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import anyio
 import orjson
 
 from bulkstreams.client import Client
@@ -29,6 +30,7 @@ from bulkstreams.config import Settings
 from bulkstreams.core.exporting import EVERYTHING, Wanted
 from bulkstreams.core.references import parse_reference
 from bulkstreams.engine import Credential, Fleet, LanePlan, Limits, Terms
+from bulkstreams.engine.fleet import GRACE_S
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.looking import Looking
 from bulkstreams.engine.recorder import Unrecorded
@@ -90,6 +92,7 @@ class ExportSession(Session):
         self._file: Replacement | None = None
         self._spool: Spool | None = None
         self._kept: dict[TenantName, list[Piece]] = {}
+        self._writing = anyio.CancelScope()
         self._written = dict.fromkeys(tenants, 0)
         self._gatherings = {tenant: Gathering(tenant, options.wanted, self._take) for tenant in tenants}
 
@@ -108,6 +111,14 @@ class ExportSession(Session):
         """Let go of what was opened: of a file that was not put in its place nothing is left."""
         self._stack.close()
 
+    def interrupt(self, code: ExitCode) -> None:
+        """Drain, and the second time leave at once; a reader that reads nothing is not waited for any longer."""
+        if self.interrupted is None:
+            self._writing.deadline = anyio.current_time() + GRACE_S
+        else:
+            self._writing.cancel()
+        super().interrupt(code)
+
     async def execute(self) -> ExportReport:
         """Read the tenants, write their lines, and put the files in their places if nothing is missing."""
         self._live.engine = self.fleet
@@ -115,7 +126,8 @@ class ExportSession(Session):
             (self._direct,) = (self._lines.of(tenant) for tenant in self._gatherings)
         await self.fleet.run(dict.fromkeys(self._gatherings, (0, 1)), self._open)
         if self._spool is not None:
-            await self._write_kept(self._spool)
+            with self._writing:
+                await self._write_kept(self._spool)
         is_whole = self._is_whole and sum(self._written.values()) == self._streams
         if is_whole:
             self._put()

@@ -50,7 +50,12 @@ class Watched(Protocol):
 
 
 class Live:
-    """Watches one run: a reading's findings, the settlements, and what the lanes wait for."""
+    """Watches one run: a reading's findings, the settlements, and what the lanes wait for.
+
+    `has_total`: it is known from the beginning how much there is to do.
+    """
+
+    has_total = True
 
     def __init__(
         self,
@@ -181,6 +186,8 @@ class Live:
 
 class Reads(Live):
     """Watches a command that only reads tenants: it counts streams, and nobody knows beforehand how many there are."""
+
+    has_total = False
 
     def read(self, count: int) -> None:
         """Count streams that were read."""

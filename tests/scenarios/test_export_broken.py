@@ -213,12 +213,13 @@ def test_standard_output_that_takes_nothing_is_told(desk: Desk, server: Server) 
     assert "error: standard output cannot be written: No space left on device" in ended.stderr
 
 
-def into_a_pipe(desk: Desk, server: Server) -> tuple[Running, int]:
+def into_a_pipe(desk: Desk, server: Server, *where: str) -> tuple[Running, int]:
     """Start an export of more than a pipe holds into one; return it, and the end of the pipe that nobody reads."""
     server.seed(*webhooks(400))
+    where = where or ("--base-url", server.url)
     ours, theirs = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bulkstreams", "export", "--base-url", server.url],
+        [sys.executable, "-m", "bulkstreams", "export", *where],
         cwd=desk.folder, env=desk.environment, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.close(theirs)
@@ -243,9 +244,11 @@ def test_a_reader_that_leaves_ends_it(desk: Desk, server: Server) -> None:
     assert (ended.code, ended.err) == (1, ""), ended
 
 
-def test_a_reader_that_reads_nothing_does_not_keep_us(desk: Desk, server: Server) -> None:
-    """Who asks twice leaves at once; what is in the pipe are whole lines."""
-    running, pipe = into_a_pipe(desk, server)
+@pytest.mark.parametrize("where", [(), ("--all-tenants",)])
+def test_a_reader_that_reads_nothing_does_not_keep_us(desk: Desk, server: Server, where: tuple[str, ...]) -> None:
+    """Who asks twice leaves at once, also where all is read and waits to be written; the pipe holds whole lines."""
+    desk.write("bulkstreams.toml", configuration({"acme": server}).replace(b"/t/acme", b""))
+    running, pipe = into_a_pipe(desk, server, *where)
     began = time.monotonic()
     running.signal(INT)
     running.says("draining")
