@@ -30,7 +30,7 @@ from bulkstreams.commands.validate import validate as validate_command
 from bulkstreams.config import Flags, Settings, default_ledger, load
 from bulkstreams.errors import UsageError, first_cause
 from bulkstreams.ledger import LedgerReader
-from bulkstreams.model import State
+from bulkstreams.model import State, Status
 from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
@@ -106,6 +106,9 @@ def run(
     no_preflight: Annotated[
         bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
     ] = False,
+    set_status: Annotated[
+        Status | None, typer.Option(help="Create every stream with this status instead of its line's.")
+    ] = None,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
     results: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
@@ -128,8 +131,9 @@ def run(
     # The sandbox needs no account, so an account's variables are none of its business.
     settings = load(flags, {} if sandbox else os.environ, Path.cwd())
     options = RunOptions(
-        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
-    )
+        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
+        set_status=set_status,
+    )  # fmt: skip
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     live = Live(say)
     if dry_run:

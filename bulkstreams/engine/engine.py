@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Protocol
 
 import anyio
@@ -91,7 +91,10 @@ class RunWatcher(Watcher, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run."""
+    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run.
+
+    `set_status` is what every stream that it creates is given in place of its line's status; None: nothing.
+    """
 
     inputs: Sequence[Input]
     rules: Rules
@@ -107,6 +110,7 @@ class Job:
     timeout_s: float = 30.0
     settle_s: float = 2.0
     retry_failed: bool = False
+    set_status: str | None = None
     preflight: bool = True
     connections: int = 100_000
     seats: int = MOST_SEATS
@@ -140,6 +144,8 @@ class Engine:
         self._began = self._clock.monotonic()
         self._recorder = Recorder(ledger, job.listener)
         self._files: Mapping[int, Input] = {}
+        # Told apart once for all, not at each record.
+        self._body = prepare if job.set_status is None else partial(prepare, status=job.set_status)
         self._left = job.limits.limit
         deadline_s = job.limits.deadline_s
         stops_at = None if deadline_s is None else self._began + deadline_s
@@ -279,6 +285,7 @@ class Engine:
             ledger=self._ledger, recorder=self._recorder, prepare=self._prepare,
             compares=any(not one.trusted for one in self._files.values()),
             mask=self.job.mask, allow=self._allow, clock=self._clock, draw=self._draw,
+            set_status=self.job.set_status,
         )  # fmt: skip
 
     def _let_go(self, lane: Lane) -> None:
@@ -340,7 +347,7 @@ class Engine:
         """
         one = self._files[claim.input]
         data = one.read_at(claim.offset, claim.length)
-        body = prepare(data, self.job.resolve)
+        body = self._body(data, self.job.resolve)
         if body is None or (not one.trusted and line_digest(data) != claim.digest):
             raise InputChangedError(
                 f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",

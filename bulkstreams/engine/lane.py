@@ -322,6 +322,7 @@ class Lane:
                 self.tools.clock.wall(),
                 server_now=server_now,
                 digests=self.tools.compares,
+                status=self.tools.set_status,
             )
             self._claiming = 0
         self.tools.allow(len(claims) - count)

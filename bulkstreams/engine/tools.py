@@ -83,7 +83,8 @@ class LaneSettings:
 class Tools:
     """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance.
 
-    `compares`: `prepare` wants the digests of claims, since an input could change unseen.
+    `compares`: `prepare` wants the digests of claims, since an input could change unseen. `set_status` is what
+    `prepare` gives every stream in place of its line's status; None: nothing.
     """
 
     ledger: Ledger
@@ -94,3 +95,4 @@ class Tools:
     allow: Callable[[int], int]
     clock: Clock
     draw: Callable[[], float]
+    set_status: str | None = None
