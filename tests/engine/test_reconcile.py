@@ -468,7 +468,7 @@ def test_what_an_earlier_run_gave_a_status_is_ours_whatever_this_run_gives(set_s
 
 
 def test_doubts_of_runs_with_and_without_a_given_status_each_find_their_own() -> None:
-    """Of three nameless twins one was given a status: it leaves the others theirs, and nothing is sent again."""
+    """Of three nameless twins one was given a status and switched off since: it leaves the others theirs."""
     client = ScriptedClient(unique=False)
     one = webhook(None, "https://e.com/a")
     for status in ("enabled", "enabled", "disabled"):
@@ -476,7 +476,7 @@ def test_doubts_of_runs_with_and_without_a_given_status_each_find_their_own() ->
     rig = Rig([one] * 3, client)
     for id_ in rig.ledger.definitions:
         rig.ledger.leave_in_doubt(id_, sent_at=NOON - 1)
-    rig.ledger.given[1] = "disabled"
+    rig.ledger.given[1] = "enabled"
     rig.run()
     assert rig.ledger.counts() == {"created": 3}
     assert client.creates == []
