@@ -21,7 +21,7 @@ from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, LedgerWriteError, UsageError
 from bulkstreams.ledger import Failure, Ledger, LedgerReader, Run, Totals
-from bulkstreams.model import State
+from bulkstreams.model import State, Status
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver, mask
 from bulkstreams.source import open_input
@@ -40,6 +40,7 @@ class RunOptions:
     ledger: Path | None = None
     limit: int | None = None
     retry_failed: bool = False
+    set_status: Status | None = None
     preflight: bool = True
 
 
@@ -183,6 +184,7 @@ async def open_session(
             retries=settings.retries,
             timeout_s=settings.timeout_s,
             retry_failed=options.retry_failed,
+            set_status=options.set_status and options.set_status.value,
             preflight=options.preflight,
             connections=connections(server_inside=settings.sandbox_url is not None),
         )

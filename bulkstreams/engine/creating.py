@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Creating:
     """The creates of one lane. `prepare` gives the body of a claim; `compares`: it wants the digests of claims.
 
-    `referring` is None where no line of the tenant names an action.
+    `set_status` is what that body gives every stream in place of its line's status; None: nothing. `referring` is None
+    where no line of the tenant names an action.
     """
 
     scopes = "the scopes create:event_streams and read:event_streams"
@@ -37,12 +38,14 @@ class Creating:
         *,
         compares: bool,
         referring: Referring | None = None,
+        set_status: str | None = None,
     ) -> None:
         self._lane = lane
         self._ledger = ledger
         self._compares = compares
         self._referring = referring
         self._is_checked = referring is None
+        self._set_status = set_status
         self._survey: Survey | None = None
         self.doubts = Reconciler(lane, ledger, referring)
         self.attempts = Attempts(lane, self.doubts, prepare)
@@ -51,7 +54,7 @@ class Creating:
     def expect(self, *, in_doubt: int = 0, survey: bool = False) -> None:
         """Take in, before the lane runs, how many records are in doubt, and whether to look first what is there."""
         actions = None if self._referring is None else self._referring.names
-        self._survey = Survey(self._lane, self._ledger, actions) if survey else None
+        self._survey = Survey(self._lane, self._ledger, self._set_status, actions) if survey else None
         if in_doubt:
             self.doubts.expect(in_doubt)
 
@@ -93,8 +96,9 @@ class Creating:
         """Claim records: whatever is made at the tenant from `server_now` on may be their work."""
         lane = self._lane
         return await self._ledger.claim(
-            lane.tenant, count, lane.tools.clock.wall(), server_now=server_now, digests=self._compares
-        )
+            lane.tenant, count, lane.tools.clock.wall(), server_now=server_now, digests=self._compares,
+            status=self._set_status,
+        )  # fmt: skip
 
     def release(self, claim: Claim) -> None:
         """Have a record pending again that was not sent."""

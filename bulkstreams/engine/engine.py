@@ -40,7 +40,10 @@ class RunWatcher(Watcher, LaneWatcher, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run."""
+    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run.
+
+    `set_status` is what every stream that it creates is given in place of its line's status; None: nothing.
+    """
 
     inputs: Sequence[Input]
     rules: Rules
@@ -56,6 +59,7 @@ class Job:
     timeout_s: float = 30.0
     settle_s: float = 2.0
     retry_failed: bool = False
+    set_status: str | None = None
     preflight: bool = True
     connections: int = 100_000
     seats: int = MOST_SEATS
@@ -77,6 +81,8 @@ class Engine:
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._files: Mapping[int, Input] = {}
+        # Told apart once for all, not at each record.
+        self._body = prepare if job.set_status is None else partial(prepare, status=job.set_status)
         self._todo: Mapping[TenantName, tuple[int, int]] = {}
         self._reading = anyio.CancelScope()
         terms = Terms(
@@ -169,7 +175,9 @@ class Engine:
         def creating(lane: Lane) -> Creating:
             referring = Referring(lane, self._ledger, self._action_named) if tenant in self._refer else None
             body = self._prepare if referring is None else partial(self._prepare, find_action=referring.find)
-            work = Creating(lane, self._ledger, body, compares=self._compares, referring=referring)
+            work = Creating(
+                lane, self._ledger, body, compares=self._compares, set_status=self.job.set_status, referring=referring
+            )
             work.expect(in_doubt=in_doubt, survey=survey)
             return work
 
@@ -198,7 +206,7 @@ class Engine:
         """
         one = self._files[claim.input]
         data = one.read_at(claim.offset, claim.length)
-        body = prepare(data, self.job.resolve, find_action)
+        body = self._body(data, self.job.resolve, find_action=find_action)
         if body is None or (not one.trusted and line_digest(data) != claim.digest):
             raise InputChangedError(
                 f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",

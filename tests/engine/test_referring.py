@@ -249,6 +249,18 @@ def test_a_nameless_stream_is_known_by_both_of_its_definitions(page_size: int) -
     assert len(client.streams) == 3
 
 
+@pytest.mark.parametrize("survey", [True, False])
+def test_a_given_status_and_a_named_action_go_together(survey: bool) -> None:
+    """Both are put in place as it is sent, and neither is a difference to a stream that is there already."""
+    client = server()
+    client.add(action("a", "act_1"), at=LONG_AGO)
+    rig = Rig([action(name, "${action:audit}") for name in "ab"], client, set_status="disabled", refers=True)
+    rig.run(survey=survey)
+    assert rig.ledger.counts() == {"exists": 1, "created": 1}
+    assert handled_by(client) == {"a": "act_1", "b": "act_1"}
+    assert [one.get("status") for one in client.streams] == [None, "disabled"]
+
+
 @pytest.mark.parametrize("name", ["a", None])
 def test_a_lost_answer_is_found_by_the_name_of_the_action(name: str | None) -> None:
     """The stream that the attempt made is ours, and no second one is sent."""
