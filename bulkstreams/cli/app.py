@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,13 +49,6 @@ Config = Annotated[Path | None, typer.Option(help="Configuration; default: bulks
 Unknown = Annotated[
     bool | None, typer.Option("--allow-unknown-events", help="Take event types that this version does not know.")
 ]
-
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
 
 
 def _version(asked: bool) -> None:
@@ -212,19 +204,17 @@ def status(ledger: LedgerPath, as_json: AsJson = False) -> None:
 @app.command()
 def results(
     ledger: LedgerPath,
-    form: Annotated[Format, typer.Option("--format", help="How rows are written.")] = Format.JSONL,
+    form: Annotated[
+        results_command.Format, typer.Option("--format", help="How rows are written; terraform: as import blocks.")
+    ] = results_command.Format.JSONL,
     state: Annotated[str | None, typer.Option(metavar="S[,S]", help="Only records in these states.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only records of this tenant.")] = None,
     as_input: Annotated[bool, typer.Option("--as-input", help="The original lines, valid as input again.")] = False,
 ) -> None:
     """Print one row a record, in the order of the input."""
     states = _states(state)
     with LedgerReader(ledger) as reader:
-        if as_input:
-            lines: Iterator[bytes] = results_command.as_input(reader, states, ledger.absolute().parent)
-        else:
-            write = results_command.as_csv if form is Format.CSV else results_command.as_jsonl
-            lines = (text.encode() for text in write(reader.results(states)))
-        for line in lines:
+        for line in results_command.written(reader, states, tenant, form, as_lines=as_input):
             with output():
                 sys.stdout.buffer.write(line)
         with output():
