@@ -99,13 +99,14 @@ class Line(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A valid line: one stream to create."""
+    """A valid line: one stream to create. `action` is the name of the action that it refers to, if it does."""
 
     tenant: str | None
     key: Key
     name: str | None
     digest: bytes
     notes: tuple[Problem, ...] = ()
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,22 @@ def test_a_page_is_one_get_from_its_cursor(cursor: str | None, query: str | None
     assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
 
 
+def test_a_page_of_actions_is_one_get_of_all_of_them() -> None:
+    """No filter is sent along: what it means to a server could hide an action that a line names."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer("200 OK", b"{}")
+
+    async def work(client: Client) -> Answer:
+        return await client.actions(2, TOKEN)
+
+    _, place = on(handler, work)
+    [(line, headers, body)] = place.requests
+    assert line == f"GET /t/acme/api/v2/actions/actions?page=2&per_page={PAGE_SIZE} HTTP/1.1"
+    assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_reply_and_the_token_goes_nowhere_else(status: int) -> None:
     """The address of a redirect is never called."""

@@ -42,6 +42,11 @@ def digest(definition: Mapping[str, Any]) -> bytes:
     )
 
 
+def with_action(mark: bytes, action_id: str) -> bytes:
+    """Return a digest as it would be if the destination were the action `action_id`."""
+    return mark[: 2 * _WIDTH] + _repeated(_action({"action_id": action_id})) + mark[3 * _WIDTH :]
+
+
 def differing(one: bytes, other: bytes) -> tuple[str, ...]:
     """Return the names of the parts in which two digests differ, in the order of `PARTS`."""
     return tuple(
@@ -101,7 +106,10 @@ CLOCK_MARGIN_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none."""
+    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none.
+
+    `by_name` is its digest with the name of its action in place of the id, where lines may have it so.
+    """
 
     id: str
     name: str | None
@@ -109,11 +117,17 @@ class Stream:
     created_at: float | None
     updated_at: float | None = None
     status: str | None = None
+    by_name: bytes | None = None
 
     @property
-    def mark(self) -> str | bytes:
-        """Return what a stream is known by in a listing: its name, or without one the digest of what shows."""
-        return self.digest if self.name is None else self.name
+    def digests(self) -> tuple[bytes, ...]:
+        """Return the digests of the definitions that this stream may have been made from."""
+        return (self.digest,) if self.by_name is None else (self.digest, self.by_name)
+
+    @property
+    def marks(self) -> tuple[str | bytes, ...]:
+        """Return what a stream is known by in a listing: its name, or without one the digests of what shows."""
+        return self.digests if self.name is None else (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +153,19 @@ def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *,
     """
     if doubt.name is None:
         found = _twins(doubt, found, owned)
-    equal = [stream for stream in found if stream.digest == doubt.digest]
+    equal = [stream for stream in found if doubt.digest in stream.digests]
     if equal:
         # Of several, the newest: only one made after our intent can be ours.
         stream = max(equal, key=lambda one: one.created_at or 0.0)
         ours = stream.id not in owned and _may_be_ours(doubt, stream)
         return Judgement(Event.FOUND_OURS if ours else Event.FOUND_EQUAL, stream)
     if found:
-        return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))
+        return Judgement(Event.FOUND_DIFFERENT, found[0], _least_differing(doubt.digest, found[0]))
     return Judgement(Event.ABSENT) if mature or doubt.name_taken else None
+
+
+def _least_differing(digest: bytes, stream: Stream) -> tuple[str, ...]:
+    return min((differing(digest, one) for one in stream.digests), key=len)
 
 
 def _twins(doubt: Doubt, found: Sequence[Stream], owned: Collection[str]) -> list[Stream]:

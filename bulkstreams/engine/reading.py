@@ -110,7 +110,7 @@ class Reading:
 
     def _usable(self, id_: int, one: Input, line: Line, found: Record, tenant: int) -> Row:
         number, offset, length, _ = line
-        _, key, name, digest, notes = found
+        _, key, name, digest, notes, _ = found
         if notes:
             self.watcher.noted(one.name, number, notes)
         return Row(tenant, key, name, id_, number, offset, length, self.ledger.reading_id, _PENDING, digest)

@@ -1,19 +1,44 @@
 """JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
 
-from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, line_digest, prepare, read_line, secrets_in
-from bulkstreams.schema.replies import Page, created_id, read_error, read_page, read_stream
+from bulkstreams.schema.problems import nearest, show
+from bulkstreams.schema.reading import (
+    MAX_KEY,
+    RULES_VERSION,
+    Rules,
+    action_in,
+    line_digest,
+    prepare,
+    read_line,
+    secrets_in,
+)
+from bulkstreams.schema.replies import (
+    ActionPage,
+    NamedAction,
+    Page,
+    created_id,
+    read_actions,
+    read_error,
+    read_page,
+    read_stream,
+)
 
 __all__ = [
     "MAX_KEY",
     "RULES_VERSION",
+    "ActionPage",
+    "NamedAction",
     "Page",
     "Rules",
+    "action_in",
     "created_id",
     "line_digest",
+    "nearest",
     "prepare",
+    "read_actions",
     "read_error",
     "read_line",
     "read_page",
     "read_stream",
     "secrets_in",
+    "show",
 ]

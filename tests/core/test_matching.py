@@ -10,7 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge, mark
+from bulkstreams.core.matching import (
+    CLOCK_MARGIN_S,
+    PARTS,
+    Judgement,
+    Stream,
+    differing,
+    digest,
+    judge,
+    mark,
+    with_action,
+)
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event
 
 # How long a machine takes to draw or to run an example is no matter of these properties.
@@ -249,8 +259,48 @@ def test_a_name_that_was_taken_at_a_retry_may_be_ours() -> None:
 
 def test_a_stream_and_its_record_have_the_same_mark() -> None:
     """A listing is searched by name, and without one by what shows."""
-    assert mark(doubt()) == stream().mark == "audit"
-    assert mark(doubt(name=None)) == Stream("est_1", None, SENT, None).mark == SENT
+    assert (mark(doubt()),) == stream().marks == ("audit",)
+    assert mark(doubt(name=None)) == SENT
+    assert Stream("est_1", None, SENT, None).marks == (SENT,)
+
+
+def handled(by: str, **changes: Any) -> Definition:
+    """Return a definition whose events go to an action."""
+    return {**webhook(), "destination": {"type": "action", "configuration": {"action_id": by}}, **changes}
+
+
+@CALM
+@given(DEFINITIONS, TEXT)
+def test_a_digest_with_another_action_is_that_of_the_definition_so_changed(definition: Definition, by: str) -> None:
+    """Only the destination's part is another; the rest is what it was."""
+    changed = {**definition, "destination": {"type": "action", "configuration": {"action_id": by}}}
+    assert with_action(digest(definition), by) == digest(changed)
+
+
+def test_a_stream_is_equal_by_the_id_of_its_action_or_by_its_name() -> None:
+    """One record names the action, another has its id: the stream may have been made from either."""
+    by_id, by_name, other = (digest(handled(by)) for by in ("act_1", "${action:a}", "${action:b}"))
+    found = Stream("est_1", "audit", by_id, 1000.5, by_name=by_name)
+    for mark_ in (by_id, by_name):
+        assert verdict(doubt(digest=mark_, current=mark_), found) == Judgement(Event.FOUND_OURS, found)
+    judgement = verdict(doubt(digest=other), found)
+    assert judgement == Judgement(Event.FOUND_DIFFERENT, found, ("destination",))
+
+
+def test_of_a_stream_whose_action_is_named_only_what_differs_is_told() -> None:
+    """Where the name of the action is right, its id is no difference."""
+    by_id, by_name = digest(handled("act_1")), digest(handled("${action:a}"))
+    found = Stream("est_1", "audit", by_id, 1000.5, by_name=by_name)
+    wanted = digest(handled("${action:a}", status="disabled"))
+    assert verdict(doubt(digest=wanted), found) == Judgement(Event.FOUND_DIFFERENT, found, ("status",))
+
+
+def test_a_nameless_stream_is_known_by_both_of_its_digests() -> None:
+    """A record without a name finds its stream whether it names the action or not."""
+    found = Stream("est_1", None, SENT, 1000.5, by_name=OTHER)
+    assert found.marks == (SENT, OTHER)
+    assert verdict(doubt(name=None, digest=OTHER), found) == Judgement(Event.FOUND_OURS, found)
+    assert Stream("est_1", "audit", SENT, None, by_name=OTHER).marks == ("audit",)
 
 
 def test_of_several_equal_streams_the_newest_is_judged() -> None:
