@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import flags, running, serving
+from bulkstreams.cli import flags, importing, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -110,3 +110,4 @@ COMMANDS: Final = (
 
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(importing.app)
