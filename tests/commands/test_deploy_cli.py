@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from yaml import SafeLoader
 
 from bulkstreams.commands.deploy_cli import yaml_text
@@ -406,8 +409,8 @@ def test_an_export_is_found_by_any_of_its_names(tmp_path: Path) -> None:
     paths = [made, made / "event-streams", made / "event-streams" / "audit.json", written, tmp_path]
     assert [run(path).rows[0]["name"] for path in paths] == ["audit"] * 5
     whole = tmp_path / "all.json"
-    whole.write_text(json.dumps({"tenant": {}, "eventStreams": [webhook("b")]}))
-    assert run(whole).rows[0]["name"] == "b"
+    whole.write_text(json.dumps({"tenant": {}, "eventStreams": [webhook("b \U00010000")]}))
+    assert run(whole).rows[0]["name"] == "b \U00010000"
 
 
 @pytest.mark.parametrize(
@@ -417,6 +420,10 @@ def test_an_export_is_found_by_any_of_its_names(tmp_path: Path) -> None:
         ("empty", b"", "has no eventStreams"),
         ("other.yaml", b"tenant: {}\n", "has no eventStreams"),
         ("list.yaml", b"- a\n", "has no eventStreams"),
+        ("other.json", b'{"tenant": {}}', "has no eventStreams"),
+        ("text.json", b'{"eventStreams": "all"}', "eventStreams is no list"),
+        ("twice.json", b'{"eventStreams": [],\n"eventStreams": []}', "eventStreams is given twice"),
+        ("cut.json", b'{\n"eventStreams": [', "cut.json:2: is no JSON"),
         ("latin.yaml", b"eventStreams: \xff\n", "is no UTF-8 text"),
         (".", None, "holds neither event-streams/ nor tenant.yaml"),
     ],
@@ -484,3 +491,47 @@ def test_notes_of_one_kind_end_somewhere(tmp_path: Path) -> None:
     assert len(ended.rows) == 120
     assert len(ended.said) == 22
     assert "100 more streams like the last ones: an action's id" in ended.told
+
+
+WORDS = st.sampled_from([
+    "name", "destination", "type", "configuration", "webhook", "webhook_authorization", "method", "bearer", "token",
+    "action", "action_id", "subscriptions", "event_type", "id", "##X##", "@@X@@", "${env:A}", "${action:x}", "a/b", "",
+    "<<",
+])  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=20,
+)
+PIECES = st.lists(
+    st.sampled_from([*"'\"[]{},#~\\\t\n", "- ", "name", ": ", "    ", "&a ", "*a ", "!t ", "|\n", "? ", "<<", "---\n",
+                     "##X##"])
+    | st.text(max_size=3),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(WORDS, VALUES, max_size=5) | VALUES, max_size=4))
+def test_whatever_an_export_holds_no_stream_is_lost(streams: list[object]) -> None:
+    """Every object that is not empty becomes a line, valid or not, and all else is told."""
+    with TemporaryDirectory() as made:
+        path = Path(made) / "all.json"
+        path.write_text(json.dumps({"eventStreams": streams}), encoding="utf-8")
+        ended = run(path)
+    assert len(ended.rows) == sum(1 for one in streams if isinstance(one, dict) and one)
+    assert ended.code == (1 if "to see to" in ended.said[-1] else 0)
+    assert ended.told.count("stands where a stream belongs") == len(streams) - len(ended.rows)
+
+
+@given(PIECES, st.booleans())
+def test_whatever_a_file_holds_it_is_read_or_refused(text: str, within: bool) -> None:
+    """No text ends in anything but lines, or one error with the file's name and a remedy."""
+    with TemporaryDirectory() as made:
+        path = Path(made) / "tenant.yaml"
+        path.write_text(f"eventStreams:\n  - {text}" if within else text, encoding="utf-8", errors="replace")
+        try:
+            ended = run(path)
+        except InputError as error:
+            ended = None
+            refusal = error
+    assert ended is not None or (str(path) in refusal.message and refusal.hint)

@@ -141,10 +141,10 @@ def _bound(value: object, deepest: int) -> None:
 
 
 def _in_file(path: Path, mappings: Mapping[str, Any]) -> Iterator[Found | Unread]:
-    """Yield the streams of a YAML file, which JSON is, too; or the one stream that a file of a folder is."""
+    """Yield the streams of a file that holds them all, or the one stream of a folder's file."""
     try:
-        if path.suffix == ".json" and "destination" in (_object(value := _json(path, mappings)) or {}):
-            yield Found(str(path), value, path.stem)
+        if path.suffix == ".json":
+            yield from _in_json(path, mappings)
             return
         for node in _section(path, mappings):
             yield Found(str(path), yaml_text.plain(node))
@@ -155,8 +155,21 @@ def _in_file(path: Path, mappings: Mapping[str, Any]) -> Iterator[Found | Unread
         ) from None
 
 
-def _object(value: Value) -> dict[str, Any] | None:
-    return value.value if isinstance(value.value, dict) else None
+def _in_json(path: Path, mappings: Mapping[str, Any]) -> Iterator[Found]:
+    value = _json(path, mappings)
+    whole = value.value if isinstance(value.value, dict) else {}
+    if SECTION not in whole and "destination" in whole:
+        yield Found(str(path), value, path.stem)
+        return
+    if SECTION not in whole:
+        raise InputError(f"{path} has no {SECTION}.", hint=_LEFT_OUT)
+    if (SECTION,) in value.twice:
+        raise UnreadableError(f"{SECTION} is given twice in one file")
+    streams = whole[SECTION]
+    if not isinstance(streams, list | None):
+        raise UnreadableError(f"{SECTION} is no list")
+    for one in streams or ():
+        yield Found(str(path), Value(one))
 
 
 def _section(path: Path, mappings: Mapping[str, Any]) -> list[Node]:
@@ -169,7 +182,7 @@ def _section(path: Path, mappings: Mapping[str, Any]) -> list[Node]:
         raise UnreadableError(f"{SECTION} is given twice in one file", section.line)
     found = [] if section.value is None else yaml_text.items(section)
     if found is None:
-        raise InputError(f"{path}:{section.line}: {SECTION} is no list.", hint=_LEFT_OUT)
+        raise UnreadableError(f"{SECTION} is no list", section.line)
     return found
 
 
