@@ -403,6 +403,20 @@ def test_a_connection_lost_before_an_answer_leaves_doubt(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_look_up_whose_connection_dies_is_not_repeated_unseen(how: str) -> None:
+    """Whether it is asked again is the lane's affair: a second GET of the library's own would pass the limiter by."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        if how == "reset":
+            wire.reset()
+
+    answer, place = on(handler, lambda client: client.page(None, TOKEN))
+    failure(answer, sent=True)
+    assert len(place.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
 def test_a_kept_connection_that_dies_under_a_create_leaves_doubt(how: str) -> None:
     """A pooled connection that the server gives up just then proves nothing, and there is no silent second POST."""
 

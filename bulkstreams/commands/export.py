@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import anyio
 import orjson
@@ -26,7 +26,7 @@ from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.spool import Piece, Spool
 from bulkstreams.commands.wiring import Wiring
-from bulkstreams.config import Settings
+from bulkstreams.config import TOKEN_VARIABLES, Settings
 from bulkstreams.core.exporting import EVERYTHING, Wanted
 from bulkstreams.core.references import parse_reference
 from bulkstreams.engine import Credential, Fleet, LanePlan, Limits, Terms
@@ -37,9 +37,6 @@ from bulkstreams.engine.recorder import Unrecorded
 from bulkstreams.errors import ExitCode, UsageError
 from bulkstreams.model import Problem, TenantName
 from bulkstreams.secrets import SecretResolver, mask
-
-OUR_VARIABLES: Final = ("AUTH0_API_TOKEN", "AUTH0_ACCESS_TOKEN")
-"""What no stream's secret may be called, whatever its name: it would be taken for ours, or ours for its."""
 
 
 class Outlet(Protocol):
@@ -237,7 +234,7 @@ async def open_export(
         retries=settings.retries, timeout_s=settings.timeout_s, connections=connections(),
     )  # fmt: skip
     notes = Notes(live.say)
-    lines = Lines(notes, several=options.several, taken=[*OUR_VARIABLES, *_variables(settings)])
+    lines = Lines(notes, several=options.several, taken=[*TOKEN_VARIABLES, *_variables(settings)])
     session = ExportSession(options, tenants, terms, lines, live)
     try:
         session.open(outlet)

@@ -240,6 +240,24 @@ class LedgerReader:
             yield from map(Result._make, rows)
             after = rows[-1][Result._fields.index("id")]
 
+    def standing(self, *, page: int = 1000) -> Iterator[Result]:
+        """Yield those of the same records for which a stream stands at the tenant, in the same order.
+
+        In conflict, that is the stream which differs; of a record whose line went bad, the one that was made of it.
+        """
+        columns = ", ".join(Result._fields)
+        after = 0
+        reading = self._whole_reading()
+        while rows := self._ask(
+            f"""SELECT {columns} FROM results WHERE reading >= ? AND id > ? AND remote_id IS NOT NULL
+                  AND (state IN ('created', 'exists', 'conflict')
+                       OR (SELECT anchor FROM record WHERE record.id = results.id) IS NOT NULL)
+                ORDER BY id LIMIT ?""",  # noqa: S608
+            (reading, after, page),
+        ):
+            yield from map(Result._make, rows)
+            after = rows[-1][Result._fields.index("id")]
+
     def by_id(self, ids: Sequence[int]) -> list[Result]:
         """Return the records of these ids."""
         columns = ", ".join(Result._fields)
