@@ -101,8 +101,9 @@ def test_pages_of_actions_are_numbered_from_nought() -> None:
     ("query", "found"),
     [
         ("actionName=one", ["one"]), ("actionName=on", []), ("installed=true", []),
-        ("installed=false", ["one", "draft", "login"]), ("deployed=true", ["one", "login"]), ("deployed=false", ["draft"]),
-        ("triggerId=event-stream", ["one", "draft"]), ("triggerId=post-login", ["login"]),
+        ("installed=false", ["one", "draft", "login"]), ("deployed=true", ["one", "login"]),
+        ("triggerId=event-stream", ["one", "draft"]),
+        ("triggerId=post-login", ["login"]), ("deployed=false", ["draft"]),
     ],
 )  # fmt: skip
 def test_actions_are_filtered(query: str, found: list[str]) -> None:
