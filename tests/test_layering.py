@@ -12,6 +12,7 @@ ROWS: dict[str, int] = {
     "errors": 0, "model": 0,
     "core": 1,
     "schema": 2, "config": 2, "secrets": 2, "source": 2, "ledger": 2, "auth": 2, "client": 2, "limiter": 2,
+    "histogram": 2,
     "engine": 3,
     "commands": 4, "report": 4, "sandbox": 4, "failpoints": 4,
     "job": 5, "cli": 5,

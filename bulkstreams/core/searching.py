@@ -1,0 +1,137 @@
+"""Finding the highest rate that keeps a latency goal: doubled until it breaks, then halved in between.
+
+`Search` says which rate to try next, and takes what became of it. This module must never send anything, nor judge
+whether the client was able to: that is told with each probe.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+TOLERANCE: Final = 0.05
+"""How far apart, as a share, the highest rate that kept the goal and the lowest that broke it may be at the end."""
+
+MOST_PROBES: Final = 24
+
+BEYOND: Final = 10
+"""Requests beyond a percentile that a probe needs, so that the percentile is more than one accident."""
+
+LONGEST_S: Final = 60.0
+"""The longest that a probe is made for that reason."""
+
+MOST_ERRORS: Final = 0.01
+"""The share of requests that may fail in a probe that keeps its goal."""
+
+ENOUGH: Final = 0.98
+"""The share of a probe's rate that must have been sent for it to count."""
+
+_GOAL: Final = re.compile(
+    r"\s*(p\d{1,2}(?:\.\d+)?|p999|max|mean)\s*<=?\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", re.IGNORECASE
+)
+_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+_MEASURES: Final = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
+
+
+class Ended(StrEnum):
+    """Why a search came to its end."""
+
+    FOUND = "found"
+    NEVER_KEPT = "never_kept"
+    CLIENT = "client"
+    PROBES = "probes"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A measure of the response time (as the figures name it) and the milliseconds that it must stay below."""
+
+    measure: str
+    most_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.measure}<{self.most_ms:g}ms"
+
+    def kept(self, response_ms: Mapping[str, float | None]) -> bool:
+        """Return whether response times are below it; none at all keep no goal."""
+        found = response_ms[self.measure]
+        return found is not None and found < self.most_ms
+
+    def least_requests(self) -> int:
+        """Return how many requests a probe needs for the measure to mean something."""
+        share = {"p90": 0.1, "p95": 0.05, "p99": 0.01, "p999": 0.001, "max": 0.01}.get(self.measure, 0.5)
+        return math.ceil(BEYOND / share)
+
+
+class GoalError(ValueError):
+    """A text that is no goal; carries the sentence."""
+
+
+def read_goal(text: str) -> Goal:
+    """Return the goal in a text such as `p99<250ms`."""
+    found = _GOAL.fullmatch(text)
+    measure = "" if found is None else found[1].lower().replace("p99.9", "p999")
+    if found is None or measure not in _MEASURES or not float(found[2]):
+        raise GoalError(f"{text!r} is no goal; write e.g. 'p99<250ms', with one of {', '.join(_MEASURES)}")
+    return Goal(measure, float(found[2]) * _MS[found[3].lower()])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What became of one rate. `sent_share`: of what its schedule asked for; `fit`: the client was no bottleneck."""
+
+    rate: float
+    kept: bool
+    sent_share: float
+    error_share: float
+    fit: bool
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the rate keeps the goal: the latency, and nearly all sent, and nearly all answered well."""
+        return self.kept and self.fit and self.sent_share >= ENOUGH and self.error_share <= MOST_ERRORS
+
+
+@dataclass(slots=True)
+class Search:
+    """The probes so far, and the next rate; `first` is where it begins."""
+
+    first: float
+    probes: list[Probe] = field(default_factory=list)
+
+    @property
+    def best(self) -> float | None:
+        """Return the highest rate that passed, below any that did not."""
+        broken = self._lowest_broken()
+        passed = [one.rate for one in self.probes if one.passed and (broken is None or one.rate < broken)]
+        return max(passed, default=None)
+
+    def _lowest_broken(self) -> float | None:
+        return min((one.rate for one in self.probes if not one.passed), default=None)
+
+    def next(self) -> float | Ended:
+        """Return the rate to try next, or why there is none."""
+        best, broken = self.best, self._lowest_broken()
+        if broken is None:
+            found: float | Ended = self.first if best is None else best * 2
+        elif best is None:
+            found = broken / 2 if broken > 1 else Ended.NEVER_KEPT
+        elif broken - best <= TOLERANCE * best:
+            unfit = any(one.rate == broken and not one.fit for one in self.probes)
+            found = Ended.CLIENT if unfit else Ended.FOUND
+        else:
+            found = (best + broken) / 2
+        return Ended.PROBES if len(self.probes) >= MOST_PROBES and not isinstance(found, Ended) else found
+
+    def take(self, probe: Probe) -> None:
+        """Take what became of the rate that `next` named."""
+        self.probes.append(probe)
+
+
+def probe_seconds(goal: Goal, rate: float, shortest: float) -> float:
+    """Return how long a probe is to be: `shortest`, or longer for a rate at which that would be too few requests."""
+    return max(shortest, min(goal.least_requests() / rate, LONGEST_S))
