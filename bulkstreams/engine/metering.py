@@ -1,0 +1,214 @@
+"""What a load measures: of the server, and of itself, second by second.
+
+This module must never send or wait for a request: it is told of each, and only its own timer looks at the client.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from bulkstreams.core.saturation import LATE_S, Cause, Span, Verdict, judge
+from bulkstreams.core.schedule import Schedule
+from bulkstreams.engine.tools import Clock
+from bulkstreams.histogram import Histogram
+from bulkstreams.model import Failure, Reply
+
+TICK_S: Final = 0.05
+"""How often the lateness of the event loop is sampled."""
+
+EVERY_S: Final = 1.0
+"""The length of an interval: what series are made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One interval of a load, which begins at `at` seconds after the warm-up (before zero: in it).
+
+    `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. The response times are
+    of those that ended. `lag_ms` is the mean lateness of the event loop, `busy` the share of a core that it took, `cpu`
+    that of the whole process. The last three are as they were at its end: requests under way, requests that were due
+    and had not begun, open sockets.
+    """
+
+    at: float
+    seconds: float
+    offered: int
+    sent: int
+    done: int
+    errors: int
+    late: int
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    lag_ms: float
+    busy: float
+    cpu: float
+    under_way: int
+    overdue: int
+    sockets: int
+
+
+@dataclass(slots=True)
+class _Now:
+    """What is counted of the interval that goes on."""
+
+    began: float
+    busy_at: float
+    cpu_at: float
+    sent: int = 0
+    done: int = 0
+    errors: int = 0
+    late: Counter[Cause] = field(default_factory=Counter)
+    lag_s: float = 0.0
+    samples: int = 0
+
+
+class Meter:
+    """The figures of one load, which begins at `began` (monotonic) with a warm-up of `warmup_s`: that is in no total.
+
+    What was asked for is the schedule's word, not that of whoever was to follow it; a closed loop has none. `sockets`
+    tells how many are open; `busy` and `cpu` are the processor seconds of the event loop's thread and of the process.
+    """
+
+    def __init__(
+        self,
+        began: float,
+        warmup_s: float,
+        schedule: Schedule | None,
+        clock: Clock,
+        sockets: Callable[[], int],
+        busy: Callable[[], float] = time.thread_time,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        self.began_at, self.begins = began, began + warmup_s
+        self.schedule = schedule
+        self._in_warmup = 0 if schedule is None else schedule.due_by(warmup_s)
+        self.response, self.service, self.delay = Histogram(), Histogram(), Histogram()
+        self.offered, self.requests, self.warmup = 0, 0, 0  # `offered` is known at the end
+        self.errors = 0
+        self.status: Counter[int] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.late: Counter[Cause] = Counter()
+        self.waited_s = 0.0  # for a free connection
+        self.last_at: float | None = None
+        self.ended_at = self.begins
+        self.points: list[Point] = []
+        self.spans: list[Span] = []
+        self.under_way = 0
+        self._recent = Histogram(2)
+        self._clock = clock
+        self._sockets, self._busy, self._cpu = sockets, busy, cpu
+        self._sent, self._asked = 0, 0
+        self._now = _Now(began, busy(), cpu())
+
+    # -- what it is told ----------------------------------------------------------------------------------------------
+
+    def began(self, at: float, now: float, cause: Cause) -> None:
+        """Count a request that begins `now` and was to begin at `at`; `cause`: why, if that was earlier."""
+        self.under_way += 1
+        self._now.sent += 1
+        self._sent += 1
+        late = now - at
+        if late > LATE_S:
+            self._now.late[cause] += 1
+        if at < self.begins:
+            self.warmup += 1
+            return
+        self.requests += 1
+        self.delay.add(late)
+        self.last_at = now
+        if late > LATE_S:
+            self.late[cause] += 1
+        if cause is Cause.CEILING:
+            self.waited_s += late
+
+    def ended(self, at: float, now: float, answer: Reply | Failure) -> None:
+        """Take the end of a request that was to begin at `at`."""
+        self.under_way -= 1
+        self._now.done += 1
+        good = isinstance(answer, Reply) and answer.status == 201
+        self._now.errors += not good
+        self._recent.add(now - at)
+        if at < self.begins:
+            return
+        self.ended_at = now
+        self.errors += not good
+        if isinstance(answer, Reply):
+            self.status[answer.status] += 1
+        else:
+            self.failures[answer.reason] += 1
+        if isinstance(answer, Reply) or answer.sent:  # a connection that was refused at once is no fast answer
+            self.response.add(now - at)
+            self.service.add(answer.elapsed_s)
+
+    # -- what it sees for itself --------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Sample until cancelled; the last interval is closed by `finish`."""
+        due = self._clock.monotonic() + TICK_S
+        while True:
+            await anyio.sleep(max(0.0, due - self._clock.monotonic()))
+            now = self._clock.monotonic()
+            self._now.lag_s += now - due
+            self._now.samples += 1
+            if now - self._now.began >= EVERY_S:
+                self._close(now)
+            due = max(due, now) + TICK_S
+
+    def finish(self) -> None:
+        """Close the last interval, if there was anything in it."""
+        now = self._clock.monotonic()
+        self.offered = self.requests if self.schedule is None else self._asked_by(now) - self._in_warmup
+        if self._now.sent or self._now.done or self._asked_by(now) > self._asked:
+            self._close(now)
+
+    def _asked_by(self, now: float) -> int:
+        """Return how many requests were to begin by an instant."""
+        return self._sent if self.schedule is None else self.schedule.due_by(now - self.began_at)
+
+    def _close(self, now: float) -> None:
+        one, recent = self._now, self._recent.ms()
+        seconds = max(now - one.began, 1e-9)
+        busy_at, cpu_at = self._busy(), self._cpu()
+        lag_s = one.lag_s / one.samples if one.samples else 0.0
+        busy = (busy_at - one.busy_at) / seconds
+        at, asked = one.began - self.begins, self._asked_by(now)
+        offered, self._asked = asked - self._asked, asked
+        self.spans.append(
+            Span(at=at, seconds=seconds, due=max(offered, one.sent), late=one.late, lag_s=lag_s, busy=busy)
+        )
+        self.points.append(
+            Point(
+                at=round(at, 3), seconds=round(seconds, 3), offered=offered, sent=one.sent, done=one.done,
+                errors=one.errors, late=one.late.total(), p50_ms=recent["p50"], p99_ms=recent["p99"],
+                max_ms=recent["max"], lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
+                cpu=round((cpu_at - one.cpu_at) / seconds, 4), under_way=self.under_way,
+                overdue=max(0, asked - self._sent),                sockets=max(0, self._sockets()),
+            )
+        )  # fmt: skip
+        self._recent.clear()
+        self._now = _Now(now, busy_at, cpu_at)
+
+    # -- what follows -------------------------------------------------------------------------------------------------
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return whether the client was the bottleneck, in what was measured: a warm-up is there to be slow in."""
+        return judge(span for span in self.spans if span.at + span.seconds > 0)
+
+    def achieved(self, seconds: float) -> float:
+        """Return the requests a second that began, over the `seconds` of the schedule and what they came after it."""
+        taken = max(seconds, (self.last_at or self.begins) - self.begins)
+        return self.requests / taken if taken > 0 else 0.0
+
+    @property
+    def completed(self) -> float:
+        """Return the requests a second that came to an end, counted up to the last of them."""
+        done = self.status.total() + self.failures.total()
+        return done / max(self.ended_at - self.begins, 1e-9) if done else 0.0
