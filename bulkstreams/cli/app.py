@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import exporting, flags, importing, running, serving
+from bulkstreams.cli import benching, exporting, flags, importing, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -105,6 +105,7 @@ COMMANDS: Final = (
     status,
     results,
     exporting.export,
+    benching.bench,
     serving.sandbox,
 )
 """In the order of `--help`: what a job takes from its beginning to its end."""

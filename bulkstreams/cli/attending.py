@@ -6,7 +6,8 @@ This module must never know what the command does, nor how it ends.
 from __future__ import annotations
 
 import signal
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -38,12 +39,17 @@ class Attended(Protocol[Report]):
 
 
 async def attend(session: Attended[Report], live: Live, kind: ProgressKind) -> Report:
-    """Execute a session to its end, however that comes."""
+    """Execute a session to its end, however that comes, and show its progress."""
+    return await attend_with(session, lambda: show(live, kind, console()))
+
+
+async def attend_with(session: Attended[Report], shown: Callable[[], Coroutine[Any, Any, None]]) -> Report:
+    """Execute a session to its end, however that comes; `shown` shows how it stands, until it is cancelled."""
     with watch_reader(lambda: session.stop("nobody reads standard error any more")):
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
-                group.start_soon(show, live, kind, console())
+                group.start_soon(shown)
                 ended = await session.execute()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as trouble:

@@ -34,11 +34,12 @@ def connections(*, server_inside: bool = False) -> int:
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = ENOUGH if soft == resource.RLIM_INFINITY else min(soft, ENOUGH)
-    free = max(1, limit - _open_now() - KEPT)
+    free = max(1, limit - open_files() - KEPT)
     return free // 2 if server_inside else free
 
 
-def _open_now() -> int:
+def open_files() -> int:
+    """Return how many descriptors this process has open."""
     try:
         return sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:

@@ -216,6 +216,19 @@ class LedgerReader:
         rows = self._ask("SELECT name, address FROM tenant ORDER BY name")
         return {str(name): str(address) for name, address in rows}
 
+    def sources(self) -> list[str]:
+        """Return what each reading was of, in order: a description that only the one who began it understands."""
+        return [str(source) for (source,) in self._ask("SELECT source FROM reading ORDER BY id")]
+
+    def unsettled_at_tenants(self) -> int:
+        """Count the records, of any reading, of which a stream of our making stands or may stand at a tenant."""
+        return int(
+            self._ask(
+                """SELECT count(*) FROM record WHERE state IN ('in_flight', 'in_doubt')
+                      OR (anchor = 'created' AND remote_id IS NOT NULL)"""
+            )[0][0]
+        )
+
     def failures(self, most: int = 20) -> list[Failure]:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
         rows = self._ask(

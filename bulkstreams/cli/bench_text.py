@@ -1,0 +1,108 @@
+"""How a bench ended, in words. This module must never say a percentile without saying whether it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+MOST_PERIODS: Final = 3
+
+_COLUMNS: Final = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
+
+
+def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines that tell a bench's figures to a person."""
+    if stopped is not None:
+        yield f"stopped early: {stopped}"
+    yield _rates(figures)
+    yield from _latencies(figures)
+    yield f"answers: {_answers(figures)}"
+    yield from (f"  {status}: {text}" for status, text in examples.items())
+    yield from _late(figures)
+    yield from _client(figures)
+    if "search" in figures:
+        yield from _search(figures["search"])
+
+
+def _rates(figures: Mapping[str, Any]) -> str:
+    offered = figures["offered_rate"]
+    of = "" if offered is None else f" of {offered:,.1f}/s offered"
+    return (
+        f"{figures['requests']:,} requests in {figures['duration_s']:,.1f} s: "
+        f"{figures['achieved_rate']:,.1f}/s sent{of}, {figures['completed_rate']:,.1f}/s answered, "
+        f"{figures['errors']:,} errors"
+    )
+
+
+def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
+    mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
+    yield f"{'ms' + mark:<26}" + "".join(f"{name:>10}" for name in _COLUMNS)
+    for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
+        values = figures[key]
+        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in _COLUMNS)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
+
+
+def _answers(figures: Mapping[str, Any]) -> str:
+    parts = [f"{count:,} × {kind}" for kind, count in (*figures["status"].items(), *figures["failures"].items())]
+    return ", ".join(parts) or "none"
+
+
+def _late(figures: Mapping[str, Any]) -> Iterator[str]:
+    late = figures["late"]
+    if figures["unsent"]:
+        yield (
+            f"{figures['unsent']:,} requests that the schedule asked for were never sent; "
+            "the longest response times are missing with them"
+        )
+    if late["ceiling"]:
+        yield (
+            f"{late['ceiling']:,} began late since every connection waited for an answer: "
+            "their wait is part of the response time; --concurrency N allows more"
+        )
+    if late["ledger"]:
+        yield f"{late['ledger']:,} began late since their intents were not on disk yet"
+    if late["loop"]:
+        yield f"{late['loop']:,} began late since the client's event loop came late"
+
+
+def _client(figures: Mapping[str, Any]) -> Iterator[str]:
+    client = figures["client"]
+    lag = client["loop_lag_ms"]
+    yield (
+        f"client: event loop {lag['mean']:.1f} ms late ({lag['worst_second']:.1f} in its worst second), "
+        f"{client['loop_share']:.0%} of a core (process: {client['cpu_share']:.0%}), "
+        f"{client['most_under_way']:,} under way and {client['most_sockets']:,} sockets at the most, "
+        f"{client['waited_for_connection_s']:.2f} s waited for a free connection"
+    )
+    if figures["client_saturated"]:
+        yield (
+            f"THE CLIENT WAS THE BOTTLENECK for {client['spoiled_share']:.1%} of the requests: "
+            "the percentiles say more of it than of the server"
+        )
+    periods = client["saturated_periods"]
+    for one in periods[:MOST_PERIODS]:
+        yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"
+    if len(periods) > MOST_PERIODS:
+        yield f"  … and {len(periods) - MOST_PERIODS:,} more such periods"
+
+
+_ENDS: Final = {
+    "found": "higher rates break it",
+    "never_kept": "no rate keeps it",
+    "client": "above it the client is the bottleneck: the server may take more",
+    "probes": "the search was cut short",
+}
+
+
+def _search(search: Mapping[str, Any]) -> Iterator[str]:
+    for one in search["probes"]:
+        measured = "–" if one["measured_ms"] is None else f"{one['measured_ms']:,.1f} ms"
+        why = "kept" if one["passed"] else "the client was saturated" if one["client_saturated"] else "broken"
+        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {why}"
+    rate = "none" if search["rate"] is None else f"{search['rate']:,.1f}/s"
+    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
+    yield f"highest rate with {search['goal']}: {rate}{end}"

@@ -1,0 +1,135 @@
+"""A bench while it goes on: offered against achieved, the latencies now, errors by kind, and a plot of the latency.
+
+The plot is plotext's. This module must never take long: it draws in the very loop whose lateness is measured, so it
+draws seldom, and what it draws is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import anyio
+import plotext  # type: ignore[import-untyped]
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.text import Text
+
+from bulkstreams.cli.progress import PLAIN_EVERY_S, ProgressKind
+from bulkstreams.core.saturation import trouble
+from bulkstreams.core.waiting import duration
+from bulkstreams.engine.metering import Meter, Point
+
+DRAWN_EVERY_S: Final = 1.0
+PLOT_ROWS: Final = 12
+PLOT_COLUMNS: Final = 90
+LEAST_COLUMNS: Final = 40
+MOST_KINDS: Final = 4
+
+
+class BenchView:
+    """Shows a bench on `console`; `say` takes what is told once. Between loads it shows what else goes on."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._what = ""
+        self._meter: Meter | None = None
+
+    def begins(self, what: str, meter: Meter) -> None:
+        """Show another load from now on."""
+        self._what, self._meter = what, meter
+
+    def phase(self, what: str) -> None:
+        """Tell that something else than a load goes on."""
+        self._say(what)
+
+    async def show(self, kind: ProgressKind, console: Console) -> None:
+        """Show it until cancelled."""
+        if kind is ProgressKind.BAR:
+            with RichLive(console=console, auto_refresh=False, transient=True) as view:
+                while True:
+                    view.update(self.picture(console.width), refresh=True)
+                    await anyio.sleep(DRAWN_EVERY_S)
+        elif kind is ProgressKind.PLAIN:
+            while True:
+                await anyio.sleep(PLAIN_EVERY_S)
+                if self._meter is not None:
+                    console.print(Text(self.line()))
+
+    def line(self) -> str:
+        """Return how the load stands, as one line."""
+        meter = self._meter
+        if meter is None or not meter.points:
+            return "the load begins"
+        point = meter.points[-1]
+        return " · ".join([self._place(point), *_figures(point), *_errors(meter), *self._warning(meter)])
+
+    def picture(self, width: int) -> Group:
+        """Return the same as a few lines with a plot below."""
+        meter = self._meter
+        if meter is None or not meter.points:
+            return Group(Text("the load begins"))
+        point = meter.points[-1]
+        rows = [
+            Text(f"{self._place(point)} · {' · '.join(_figures(point))}", no_wrap=True, overflow="ellipsis"),
+            *(Text(f"  {text}", style="red") for text in _errors(meter)),
+            *(Text(f"  {text}", style="yellow") for text in self._warning(meter)),
+        ]
+        if width >= LEAST_COLUMNS and len(meter.points) > 1:
+            rows.append(Text(plot(meter.points, min(width - 1, PLOT_COLUMNS)), no_wrap=True))
+        return Group(*rows)
+
+    def _place(self, point: Point) -> str:
+        at = point.at + point.seconds
+        if at <= 0:
+            return f"{self._what}: warming up"
+        meter = self._meter
+        if meter is None or meter.schedule is None:
+            return f"{self._what}: {duration(at)}"
+        whole = float(meter.schedule.seconds) - (meter.begins - meter.began_at)
+        return f"{self._what}: {duration(at)} of {duration(whole)}"
+
+    def _warning(self, meter: Meter) -> Iterator[str]:
+        if meter.spans and (why := trouble(meter.spans[-1])) is not None:
+            yield f"the client is the bottleneck: {why}"
+
+
+def _figures(point: Point) -> Iterator[str]:
+    yield f"{point.sent / point.seconds:,.1f}/s of {point.offered / point.seconds:,.1f}/s offered"
+    if point.p50_ms is not None:
+        yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}"
+    yield f"{point.under_way:,} under way"
+    if point.overdue:
+        yield f"{point.overdue:,} overdue"
+
+
+def _errors(meter: Meter) -> list[str]:
+    kinds = {str(status): count for status, count in meter.status.items() if status != 201} | dict(meter.failures)
+    worst = sorted(kinds.items(), key=lambda kind: -kind[1])
+    told = [f"{count:,} × {kind}" for kind, count in worst[:MOST_KINDS]]
+    return [*told, "…"] if len(worst) > MOST_KINDS else told
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"
+
+
+def plot(points: Sequence[Point], width: int) -> str:
+    """Return the response times over time as text: the middle one, and the 99th of a hundred."""
+    drawn = [one for one in points if one.p50_ms is not None][-3600:]
+    if not drawn:
+        return ""
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(width, PLOT_ROWS)
+    times = [one.at + one.seconds for one in drawn]
+    for label, values in (("p99", [one.p99_ms for one in drawn]), ("p50", [one.p50_ms for one in drawn])):
+        signal = figure.signal(times, values, marker="braille")
+        signal.label(label)
+        signal.lines()
+        figure.draw(signal)
+    figure.title("response time, ms, over seconds")
+    return str(figure.build().string(colorless=True))

@@ -1,0 +1,1 @@
+"""`bench`: what may be benched, the loads, and how a bench ends."""

@@ -1,0 +1,328 @@
+"""The loads of one bench: what is sent, when, with which token, and what became of it.
+
+What is created stands in a ledger of its own, as a run's does, so that `undo` can delete it. This module must never
+begin anything before the tenant has answered to the token, nor delete.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Protocol
+from uuid import uuid4
+
+import anyio
+
+from bulkstreams.client import Client, new_session, token_session
+from bulkstreams.commands.bench.allowed import SOURCE
+from bulkstreams.commands.bench.measured import Measured
+from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Searching
+from bulkstreams.commands.bench.token import KeptToken
+from bulkstreams.commands.room import connections, open_files
+from bulkstreams.commands.wiring import Wiring
+from bulkstreams.config import Settings
+from bulkstreams.core.budget import ServerClock
+from bulkstreams.core.schedule import Schedule, steady
+from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
+from bulkstreams.engine import Fleet, SystemClock, Terms
+from bulkstreams.engine.clearing import clear_doubts
+from bulkstreams.engine.definitions import BUILT_IN, Definitions, Mould, as_one_line, enough, mould, problems_told
+from bulkstreams.engine.loading import MOST_AHEAD, Load, Supply
+from bulkstreams.engine.metering import Meter
+from bulkstreams.engine.recorder import Recorder
+from bulkstreams.errors import InputError, StoppedError, UsageError, first_cause
+from bulkstreams.ledger import Ledger
+from bulkstreams.model import Claim, Failure, Line, Problem, Reply, Settlement, TenantName
+from bulkstreams.schema import Rules, read_error, secrets_in
+from bulkstreams.secrets import SecretResolver, mask
+from bulkstreams.source import open_input
+
+LEAD_S: Final = 0.05
+"""Seconds between the last preparation and a schedule's beginning."""
+
+REST_S: Final = 1.0
+"""Seconds between two probes of a search, for the server to come to rest."""
+
+MADE_AT_ONCE: Final = 128
+"""Definitions that are made in one go while a load is on."""
+
+
+class Watching(Protocol):
+    """Who shows a bench while it goes on."""
+
+    def begins(self, what: str, meter: Meter) -> None:
+        """A load begins."""
+
+    def phase(self, what: str) -> None:
+        """Something else than a load goes on."""
+
+
+class Bench:
+    """The loads of one bench, at one tenant."""
+
+    def __init__(
+        self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
+    ) -> None:
+        self.stopped: str | None = None
+        self.loads: list[Measured] = []
+        self.search: Search | None = None
+        self.ended: Ended | None = None
+        self.examples: dict[str, str] = {}
+        self._ledger, self._options, self._settings, self._live = ledger, options, settings, live
+        self._secrets = SecretResolver(environment, Path.cwd())
+        self._wiring = Wiring(settings, SecretResolver(environment, settings.folder))
+        self._clock = SystemClock()
+        self._server_clock = ServerClock()
+        self._recorder = Recorder(ledger, tell_nobody)
+        self._load: Load | None = None
+        self._fleet: Fleet | None = None
+        self._cut = anyio.CancelScope()
+        self._waiting = anyio.CancelScope()
+        self._client: Client
+        self._token: KeptToken
+        self._definitions: Definitions
+        self.tenant = TenantName("")
+
+    def stop(self, reason: str, hint: str = "") -> None:
+        """Begin nothing more; what is under way ends in order."""
+        self.stopped = self.stopped or reason
+        self._waiting.cancel()
+        if self._load is not None:
+            self._load.stop()
+        if self._fleet is not None:
+            self._fleet.stop(reason, hint)
+
+    def abandon(self) -> None:
+        """Leave at once: what is under way is looked up before it is cleaned."""
+        self.stop("interrupted")
+        self._cut.cancel()
+        if self._fleet is not None:
+            self._fleet.abandon()
+
+    # -- before it ----------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Note the tenant and what is sent in the ledger."""
+        ledger = self._ledger
+        located = self._wiring.locate(None)
+        assert not isinstance(located, Problem)
+        name, address = located
+        self.tenant = TenantName(name)
+        await ledger.bind(address)
+        tenant = await ledger.tenant(name, address)
+        prefix = f"bench-{uuid4().hex[:8]}"
+        await ledger.begin_reading(f"{SOURCE}{prefix}", time.time())
+        with ExitStack() as stack:
+            moulds = await self._moulds(stack)
+        self._definitions = Definitions(ledger, tenant, moulds, prefix)
+        await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
+
+    async def _moulds(self, stack: ExitStack) -> list[Mould]:
+        """Read what definitions are made of: the inputs, a template, or what is built in."""
+        options = self._options
+        if options.template is not None:
+            try:
+                data = options.template.read_bytes()
+            except OSError as error:
+                raise InputError(f"{options.template} cannot be read: {error.strerror or error}.") from None
+            return await self._made_of(str(options.template), [as_one_line(data)])
+        if not options.inputs:
+            return await self._made_of("built-in", [as_one_line(BUILT_IN)])
+        moulds: list[Mould] = []
+        for name in options.inputs:
+            one = open_input(name, options.ledger.absolute().parent)
+            stack.callback(one.close)
+            size = 0
+            for lines in one.batches():
+                size += sum(line.length for line in lines)
+                moulds += await self._made_of(one.name, lines, may_fail=True)
+                if enough(len(moulds), size):
+                    break
+        if not moulds:
+            raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
+        return moulds
+
+    async def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
+        input_ = await self._ledger.input(name)
+        rules = Rules(self._settings.allow_unknown_events)
+        moulds = []
+        for line in lines:
+            found = mould(input_, line, rules, self._secrets.problem, self._secrets.resolve)
+            if isinstance(found, Mould):
+                moulds.append(found)
+                continue
+            told = f"{name}:{line.number}: {problems_told(found)}"
+            if not may_fail:
+                raise UsageError(f"the template cannot be sent: {told}.", hint="Mend it; `bulkstreams validate` helps.")
+            self._live.phase(f"left out: {told}")
+        return moulds
+
+    # -- the loads ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Put the loads on the tenant, one after the other."""
+        self._files = open_files()
+        plan = self._wiring.plan(self.tenant)
+        ceiling = self._options.ceiling
+        try:
+            async with token_session() as for_tokens, new_session(ceiling) as session:
+                self._client = Client(session, plan.base_url, self._settings.timeout_s)
+                self._token = KeptToken(self._wiring.credential(self.tenant, for_tokens))
+                await self._token.fetch()
+                await self._reach(plan.base_url)
+                async with anyio.create_task_group() as outer:
+                    outer.start_soon(self._recorder.run)
+                    try:
+                        with self._cut:
+                            await self._beside_the_token()
+                    finally:
+                        with anyio.CancelScope(shield=True), anyio.move_on_after(10):
+                            await self._recorder.flush()
+                        self._recorder.close()
+        except BaseExceptionGroup as group:
+            raise first_cause(group) from None
+
+    async def _beside_the_token(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._token.run)
+            plan = self._options.plan
+            if isinstance(plan, Schedule):
+                await self._open(plan)
+            elif isinstance(plan, ClosedLoop):
+                await self._closed(plan)
+            else:
+                await self._searched(plan)
+            group.cancel_scope.cancel()
+
+    async def _reach(self, base_url: str) -> None:
+        """See that the tenant answers to this token; raise StoppedError where it does not: then nothing was sent."""
+        answer = await self._client.page(None, self._token.text)
+        if isinstance(answer, Reply):
+            self._server_clock.heard(answer.headers, self._clock.monotonic())
+        if isinstance(answer, Failure) or answer.status != 200:
+            why = (
+                answer.reason
+                if isinstance(answer, Failure)
+                else f"it answered {answer.status} to a look at its streams"
+            )
+            raise StoppedError(
+                f"{base_url} cannot be benched: {why}.",
+                hint="Check the address, and that the token has create:, read: and delete:event_streams.",
+            )
+
+    async def _open(self, schedule: Schedule, what: str = "") -> Measured:
+        """Follow a schedule, with a warm-up before it."""
+        warm = schedule.after(self._options.warmup_s)
+        await self._definitions.provide(warm.requests)
+        most = max(max(one.first, one.last) for one in warm.stages)
+        load, meter = await self._ready(math.ceil(most), self._claim, warm)
+        self._live.begins(what or "load", meter)
+        await load.follow(warm, meter.began_at)
+        seconds = float(schedule.seconds)
+        if self.stopped is not None:
+            seconds = min(seconds, max(0.0, self._clock.monotonic() - meter.begins))
+        return self._measured(meter, seconds, schedule.requests / float(schedule.seconds))
+
+    async def _closed(self, plan: ClosedLoop) -> Measured:
+        load, meter = await self._ready(plan.clients * 4, self._make_and_claim, None)
+        self._live.begins(f"closed loop of {plan.clients:,}", meter)
+        await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
+        seconds = min(plan.seconds, max(0.0, self._clock.monotonic() - meter.begins))
+        return self._measured(meter, seconds, None)
+
+    def _measured(self, meter: Meter, seconds: float, rate: float | None) -> Measured:
+        load = Measured(meter=meter, seconds=seconds, offered_rate=rate)
+        self.loads.append(load)
+        return load
+
+    async def _ready(
+        self, ahead: int, claim: Callable[[int], Awaitable[list[Claim]]], schedule: Schedule | None
+    ) -> tuple[Load, Meter]:
+        """Have claims ready, and return a load and its meter, which knows when it is to begin."""
+        supply = Supply(claim, ahead)
+        await supply.fill()
+        began = self._clock.monotonic() + LEAD_S
+        meter = Meter(began, self._options.warmup_s, schedule, self._clock, lambda: open_files() - self._files)
+        self._load = Load(
+            self._client, supply, self._recorder, meter, self._clock, prepare=self._definitions.body,
+            token=lambda: self._token.text, explain=self._explain, unauthorized=self._token.refused,
+            ceiling=self._options.ceiling,
+        )  # fmt: skip
+        if self.stopped is not None:
+            self._load.stop()
+        return self._load, meter
+
+    async def _searched(self, plan: Searching) -> None:
+        """Try rates until it is known which is the highest that keeps the goal."""
+        search = self.search = Search(plan.first)
+        while self.stopped is None and not isinstance(rate := search.next(), Ended):
+            seconds = probe_seconds(plan.goal, rate, plan.seconds)
+            load = await self._open(Schedule([steady(round(rate, 3), seconds)]), f"probe of {rate:,.4g}/s")
+            if self.stopped is None:
+                search.take(_judged(plan.goal, rate, load))
+                with anyio.CancelScope() as self._waiting:
+                    await anyio.sleep(REST_S)
+        found = search.next()
+        self.ended = found if isinstance(found, Ended) else None
+
+    async def _claim(self, count: int) -> list[Claim]:
+        if self._recorder.backlog > MOST_AHEAD:
+            await self._recorder.flush()  # the disk cannot keep up; that shows as requests that begin late
+        server_now = self._server_clock.at(self._clock.monotonic())
+        return await self._ledger.claim(self.tenant, count, time.time(), server_now=server_now, digests=False)
+
+    async def _make_and_claim(self, count: int) -> list[Claim]:
+        """Claim definitions that are made only now: nobody knows how many a closed loop takes."""
+        await self._definitions.provide(count, MADE_AT_ONCE)
+        return await self._claim(count)
+
+    def _explain(self, reply: Reply, body: bytes) -> tuple[str | None, str]:
+        """Return what the server says of a refusal, secrets masked; the first of each status is kept as an example."""
+        secrets = (self._token.text, *secrets_in(body))
+        code, message = read_error(reply.body, lambda text: mask(text, secrets))
+        told = message or f"the server answered {reply.status}"
+        self.examples.setdefault(str(reply.status), told)
+        return code, told
+
+    # -- after it -----------------------------------------------------------------------------------------------------
+
+    async def clear(self, doubts: int) -> Mapping[str, str]:
+        """Look up what was lost; return why that did not go to its end, if it did not."""
+        self._live.phase(f"looking up {doubts:,} whose answers were lost")
+        fleet = self._fleet = doubts_fleet(self._wiring, self._settings, Recorder(self._ledger, tell_nobody))
+        await clear_doubts(fleet, self._ledger, self.tenant, doubts)
+        return fleet.reasons
+
+
+def doubts_fleet(wiring: Wiring, settings: Settings, recorder: Recorder[Settlement]) -> Fleet:
+    """Return a fleet to clear doubts with; nothing is tried again there."""
+    terms = Terms(
+        connector=wiring, watcher=_Unheard(), mask=mask, retries=0, timeout_s=settings.timeout_s,
+        connections=connections(),
+    )  # fmt: skip
+    return Fleet(terms, recorder)
+
+
+class _Unheard:
+    """Nobody is told of a lane that stops: it is the only one, and its reason is told at the end."""
+
+    def lane_stopped(self, tenant: str, reason: str) -> None:
+        """Do nothing."""
+
+
+async def tell_nobody(_batch: Sequence[Settlement]) -> None:
+    """Tell nobody: the meter has counted already."""
+
+
+def _judged(goal: Goal, rate: float, load: Measured) -> Probe:
+    meter = load.meter
+    return Probe(
+        rate=rate,
+        kept=goal.kept(meter.response.ms()),
+        sent_share=meter.requests / max(1, meter.offered),
+        error_share=meter.errors / max(1, meter.requests),
+        fit=not meter.verdict.saturated,
+    )

@@ -1,0 +1,152 @@
+"""A bench from its beginning to its end, but for the cleaning; and what is looked up before a cleaning after a death.
+
+This module must never end a bench without having looked up what was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bulkstreams.commands.bench.loads import Bench, Watching, doubts_fleet, tell_nobody
+from bulkstreams.commands.bench.measured import Measured, everything, figures
+from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
+from bulkstreams.commands.session import Session
+from bulkstreams.commands.wiring import Wiring
+from bulkstreams.config import Settings
+from bulkstreams.core.searching import Search
+from bulkstreams.engine import Fleet
+from bulkstreams.engine.clearing import clear_doubts
+from bulkstreams.engine.recorder import Recorder
+from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError
+from bulkstreams.ledger import Ledger, LedgerReader
+from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.secrets import SecretResolver
+
+
+class BenchSession(Session):
+    """A ledger that is held, and the loads that it remembers. `execute` puts them on, and looks up what was lost."""
+
+    def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions) -> None:
+        super().__init__(bench)
+        self._ledger, self._bench, self._options = ledger, bench, options
+        self._began = time.monotonic()
+
+    async def execute(self) -> BenchReport:
+        """Do it all but the cleaning, and report."""
+        ledger, bench = self._ledger, self._bench
+        await ledger.begin_run(time.time())
+        try:
+            await bench.prepare()
+            await bench.run()
+        except BulkstreamsError as error:
+            with suppress(LedgerError):
+                await ledger.end_run(time.time(), error.exit_code, {})
+            raise
+        with LedgerReader(ledger.path) as reader:
+            doubts = reader.totals().records.get(State.IN_DOUBT, 0)
+            stopped = await bench.clear(doubts) if doubts and not self._options.keep else {}
+            records = reader.totals().records
+            code = self.interrupted or ExitCode.OK
+            if not records.get(State.IN_FLIGHT):
+                await ledger.end_run(time.time(), code, stopped)
+            run = reader.last_run()
+            assert run is not None
+        return self._report(run.name, code, records)
+
+    def _report(self, run_id: str, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
+        bench, options = self._bench, self._options
+        load = self._chosen()
+        found = {
+            **figures(load),
+            "run_id": run_id,
+            "ledger": str(options.ledger),
+            "elapsed_s": round(time.monotonic() - self._began, 3),
+            "loop": "closed" if isinstance(options.plan, ClosedLoop) else "open",
+            "created": records.get(State.CREATED, 0),
+        }
+        if bench.search is not None:
+            found["search"] = self._search(bench.search)
+        if code is ExitCode.OK and not load.meter.status:
+            code = ExitCode.FAILURES  # nothing answered at all
+        return BenchReport(
+            figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
+            cut_off=records.get(State.IN_FLIGHT, 0) > 0,
+            in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
+            created=records.get(State.CREATED, 0), examples=bench.examples,
+        )  # fmt: skip
+
+    def _chosen(self) -> Measured:
+        """Return the load that the figures are of: the only one, or the search's best."""
+        bench = self._bench
+        if not bench.loads:
+            raise StoppedError("the bench was stopped before it began; nothing was sent.")
+        best = None if bench.search is None else bench.search.best
+        if bench.search is None or best is None:
+            return bench.loads[-1]
+        return next(load for load, probe in zip(bench.loads, bench.search.probes, strict=False) if probe.rate == best)
+
+    def _search(self, search: Search) -> dict[str, Any]:
+        bench, plan = self._bench, self._options.plan
+        assert isinstance(plan, Searching)
+        return {
+            "goal": str(plan.goal),
+            "rate": search.best,
+            "ended": None if bench.ended is None else bench.ended.value,
+            "probes": [
+                {
+                    "rate": round(probe.rate, 3), "passed": probe.passed, "client_saturated": not probe.fit,
+                    "measured_ms": load.meter.response.ms()[plan.goal.measure],
+                    "achieved_rate": round(load.achieved_rate, 3), "requests": load.meter.requests,
+                    "errors": load.meter.errors,
+                }
+                for probe, load in zip(search.probes, bench.loads, strict=False)
+            ],
+        }  # fmt: skip
+
+
+class ClearingSession(Session):
+    """A ledger of a bench that died: what was under way then is looked up, and nothing else is done."""
+
+    def __init__(self, ledger: Ledger, mark: str, located: tuple[str, str], fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._ledger, self._mark, self._located, self._fleet = ledger, mark, located, fleet
+
+    async def execute(self) -> Mapping[str, str]:
+        """Clear what is in doubt, and return why that did not go to its end, if it did not."""
+        ledger = self._ledger
+        await ledger.begin_run(time.time())
+        await ledger.same_source(self._mark)
+        await ledger.tenant(*self._located)
+        with LedgerReader(ledger.path) as reader:
+            doubts = reader.totals().records.get(State.IN_DOUBT, 0)
+        if doubts:
+            await clear_doubts(self._fleet, ledger, TenantName(self._located[0]), doubts)
+        await ledger.end_run(time.time(), self.interrupted or ExitCode.OK, self._fleet.reasons)
+        return self._fleet.reasons
+
+
+@asynccontextmanager
+async def open_bench(
+    options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
+) -> AsyncIterator[BenchSession]:
+    """Open the ledger of a bench; it stays held until the context ends."""
+    settings.require_default()
+    with Ledger.open(options.ledger) as ledger:
+        yield BenchSession(ledger, Bench(ledger, options, settings, environment, live), options)
+
+
+@asynccontextmanager
+async def open_clearing(
+    path: Path, mark: str, settings: Settings, environment: Mapping[str, str]
+) -> AsyncIterator[ClearingSession]:
+    """Open the ledger of a bench that ended anyhow, to clear what is in doubt; it stays held until the context ends."""
+    wiring = Wiring(settings, SecretResolver(environment, settings.folder))
+    located = wiring.locate(None)
+    assert not isinstance(located, Problem)
+    with Ledger.open(path) as ledger:
+        fleet = doubts_fleet(wiring, settings, Recorder(ledger, tell_nobody))
+        yield ClearingSession(ledger, mark, located, fleet)
