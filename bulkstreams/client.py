@@ -264,3 +264,10 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if size > MAX_REPLY_BYTES:
             raise aiohttp.ClientPayloadError
     return b"".join(chunks)
+
+
+class OnlyReads:
+    """What of a client only reads. Whoever is given this has nothing to write with, whatever his defects."""
+
+    def __init__(self, client: Client) -> None:
+        self.page, self.actions = client.page, client.actions
