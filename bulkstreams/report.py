@@ -46,11 +46,11 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
         f"{records['total']:,} records: {parts or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
-    lines += [_failure(one) for one in failures]
-    return lines + _stopped(reasons)
+    lines += [failure_line(one) for one in failures]
+    return lines + stopped_lines(reasons)
 
 
-def _stopped(reasons: Mapping[str, str]) -> list[str]:
+def stopped_lines(reasons: Mapping[str, str]) -> list[str]:
     """Say which tenants were stopped, and why: a line for each reason, the most frequent ones first."""
     groups: dict[str, list[str]] = {}
     for tenant, reason in reasons.items():
@@ -157,13 +157,13 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
     failures = reader.failures()
     if failures:
         lines.append("what failed or is in doubt, by cause:")
-        lines += [_failure(one) for one in failures]
+        lines += [failure_line(one) for one in failures]
     if run is not None:
         process = f"process {run.pid} on {run.host}"
         going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
-        lines += [f"  {text}" for text in _stopped(run.stopped)]
+        lines += [f"  {text}" for text in stopped_lines(run.stopped)]
         lines += _progress_lines(reader.note(), now)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
     if not live and any(totals.records.get(state) for state in open_):
@@ -196,7 +196,8 @@ def _progress_lines(note: Note | None, now: float) -> list[str]:
     return [f"  {text}" for text in [progress.left(now), *progress.lines(now, MOST_WAITS)] if text]
 
 
-def _failure(one: Failure) -> str:
+def failure_line(one: Failure) -> str:
+    """Say what failed with one cause, how often, and give an example."""
     status = one.http_status if one.http_status is not None and one.http_status >= 400 else None
     code = None if one.error_code == one.state else one.error_code
     cause = " ".join(str(part) for part in (status, code) if part is not None)

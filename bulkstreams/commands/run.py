@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +147,16 @@ def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s:
 
 @asynccontextmanager
 async def open_session(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
+    options: RunOptions,
+    settings: Settings,
+    environment: Mapping[str, str],
+    live: Live,
+    make: Callable[[Ledger, Job], Engine] = Engine,
 ) -> AsyncIterator[RunSession]:
-    """Open the inputs and the ledger of a run; the ledger stays held until the context ends."""
+    """Open the inputs and the ledger of a run; the ledger stays held until the context ends.
+
+    `make`: what is to become of them, where that is no run.
+    """
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
         inputs = []
@@ -188,7 +192,7 @@ async def open_session(
             preflight=options.preflight,
             connections=connections(server_inside=settings.sandbox_url is not None),
         )
-        yield RunSession(ledger, Engine(ledger, job), live)
+        yield RunSession(ledger, make(ledger, job), live)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:
@@ -196,39 +200,3 @@ def check_inputs(inputs: Sequence[str]) -> None:
     twice = next((name for i, name in enumerate(inputs) if name in inputs[:i]), None)
     if twice is not None:
         raise UsageError(f"the input {twice} is named twice.", hint="Name each input once.")
-
-
-async def preview(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
-) -> tuple[dict[str, Any], ExitCode]:
-    """Say what a run would send, without sending and without touching the ledger: a copy of it is read into."""
-    path = options.ledger or default_ledger(options.inputs)
-    with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
-        copy = Path(folder) / path.name
-        if path.exists():
-            _copy(path, copy)
-        draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
-        async with open_session(draft, settings, environment, live) as session:
-            await session.ledger.begin_run(time.time())
-            await session.engine.read()
-            await session.ledger.reopen(retry_failed=options.retry_failed)
-            with LedgerReader(copy) as reader:
-                totals = reader.totals()
-    records = {state.value: totals.records.get(state, 0) for state in COUNTED}
-    code = ExitCode.FAILURES if any(totals.records.get(state) for state in FAILED) else ExitCode.OK
-    return {
-        "dry_run": True,
-        "exit_code": int(code),
-        "would_send": min(records["pending"], options.limit or records["pending"]),
-        "records": {"total": totals.total, **records},
-    }, code
-
-
-def _copy(path: Path, copy: Path) -> None:
-    with LedgerReader(path) as reader:
-        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        target = sqlite3.connect(copy)
-        try:
-            reader.copy_to(target)
-        finally:
-            target.close()

@@ -2,6 +2,7 @@
 
 from bulkstreams.engine.engine import Engine, Job
 from bulkstreams.engine.fleet import Fleet, LanePlan, SystemClock, Terms
+from bulkstreams.engine.onlooking import Look, Onlooker, Planner
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.stops import Limits
@@ -14,7 +15,10 @@ __all__ = [
     "Job",
     "LanePlan",
     "Limits",
+    "Look",
+    "Onlooker",
     "Outlook",
+    "Planner",
     "Reading",
     "SystemClock",
     "Tenants",

@@ -3,6 +3,7 @@
 It holds no secret and no copy of the input. One process writes it, in one thread; anybody may read it meanwhile.
 """
 
+from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.reader import RESULT_COLUMNS, Failure, LedgerReader, Result, Run, Totals
@@ -13,11 +14,15 @@ __all__ = [
     "RESULT_COLUMNS",
     "Duplicate",
     "Failure",
+    "Inventory",
     "Ledger",
     "LedgerReader",
+    "Live",
     "Note",
+    "Pair",
     "Result",
     "Row",
     "Run",
+    "Surplus",
     "Totals",
 ]
