@@ -159,6 +159,7 @@ class Load:
 
     def stop(self) -> None:
         """Begin nothing more; what is under way ends in order."""
+        self._meter.cut()
         self._end()
 
     def _end(self) -> None:

@@ -5,6 +5,7 @@ This module must never send or wait for a request: it is told of each, and only 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -105,6 +106,7 @@ class Meter:
         self._clock = clock
         self._sockets, self._busy, self._cpu = sockets, busy, cpu
         self._sent, self._asked = 0, 0
+        self._cut_at = math.inf
         self._now = _Now(began, busy(), cpu())
 
     # -- what it is told ----------------------------------------------------------------------------------------------
@@ -149,6 +151,10 @@ class Meter:
 
     # -- what it sees for itself --------------------------------------------------------------------------------------
 
+    def cut(self) -> None:
+        """Take note that nothing more is to begin: what the schedule asks for from now on is asked in vain."""
+        self._cut_at = min(self._cut_at, self._clock.monotonic())
+
     async def watch(self) -> None:
         """Sample until cancelled; the last interval is closed by `finish`."""
         due = self._clock.monotonic() + TICK_S
@@ -164,13 +170,13 @@ class Meter:
     def finish(self) -> None:
         """Close the last interval, if there was anything in it."""
         now = self._clock.monotonic()
-        self.offered = self.requests if self.schedule is None else self._asked_by(now) - self._in_warmup
+        self.offered = self.requests if self.schedule is None else max(0, self._asked_by(now) - self._in_warmup)
         if self._now.sent or self._now.done or self._asked_by(now) > self._asked:
             self._close(now)
 
     def _asked_by(self, now: float) -> int:
         """Return how many requests were to begin by an instant."""
-        return self._sent if self.schedule is None else self.schedule.due_by(now - self.began_at)
+        return self._sent if self.schedule is None else self.schedule.due_by(min(now, self._cut_at) - self.began_at)
 
     def _close(self, now: float) -> None:
         one, recent = self._now, self._recent.ms()
