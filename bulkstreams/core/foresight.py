@@ -50,6 +50,24 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a reply told of the bucket: `left` tokens, at an instant (monotonic seconds), after so many requests."""
+
+    at: float
+    left: int
+    requests: int
+
+
+def came(first: Moment, last: Moment) -> float | None:
+    """Return the tokens a second that came into a bucket between two replies; None where too little happened.
+
+    They are the least that can have come: what a full bucket could not take does not show, nor what others took.
+    """
+    gained, seconds = last.left - first.left + last.requests - first.requests, last.at - first.at
+    return gained / seconds if gained > 0 and seconds > 0.0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Foresight:
     """How long so many creates may take, at which rate, and how that is known; None: it is not."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from bulkstreams.client import Client, OnlyReads, new_session
-from bulkstreams.core.foresight import Seen
+from bulkstreams.core.foresight import Moment, Seen, came
 from bulkstreams.core.stopping import StopRules
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.engine import Engine, Job
@@ -80,6 +80,7 @@ class Onlooker(Engine):
         self.looks: dict[TenantName, Look] = {}
         self.actions: dict[TenantName, Mapping[str, str]] = {}  # where lines name some: their names by id
         self.keeper: Keeper | None = None
+        self._moments: dict[TenantName, list[Moment]] = {}  # of each tenant the first and the last
 
     @property
     def files(self) -> Mapping[int, Input]:
@@ -123,8 +124,23 @@ class Onlooker(Engine):
         return Looking(lane, look)
 
     async def _keep(self, lane: Lane, page: Page) -> None:
+        self._note(lane)
         if self.keeper is not None:
             await self.keeper.keep(lane.tenant, page)
+
+    def _note(self, lane: Lane) -> None:
+        """Take note of how the tenant's bucket stands after one more page."""
+        left = lane.limiter.pacer.level.told
+        if left is not None:
+            moments = self._moments.setdefault(lane.tenant, [])
+            pages = moments[-1].requests + 1 if moments else 1
+            moments[1:] = [Moment(lane.tools.clock.monotonic(), left, pages)]
+
+    def _refill(self, lane: Lane) -> float | None:
+        """Return the most that was seen coming into the tenant's bucket, over all pages or from one to the next."""
+        moments = self._moments.pop(lane.tenant, [])
+        rates = [lane.limiter.pacer.level.seen, came(moments[0], moments[-1]) if moments else None]
+        return max((rate for rate in rates if rate is not None), default=None)
 
     def _seen(self, lane: Lane) -> bool:
         """Take note of what a lane has seen, now that it has seen all."""
@@ -133,7 +149,7 @@ class Onlooker(Engine):
             Seen(
                 ceiling=lane.settings.ceiling,
                 learned=pacer.sustained.learned,
-                refill=pacer.level.seen,
+                refill=self._refill(lane),
                 limit=pacer.level.limit,
                 left=pacer.level.told,
                 latency_s=pacer.latency_s,
