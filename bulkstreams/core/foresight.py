@@ -37,7 +37,7 @@ class Seen:
     """What a look at a tenant has shown: rates in requests a second, the bucket in tokens; None: it did not show.
 
     `ceiling` is our own rate; `learned` was learned from refusals, `refill` is what was seen coming into the bucket
-    that the headers show, whose size is `limit`, with `left` tokens in it.
+    that the headers show, whose size is `limit`, with `left` tokens in it and `lowest` at the least.
     """
 
     ceiling: float | None = None
@@ -45,6 +45,7 @@ class Seen:
     refill: float | None = None
     limit: int | None = None
     left: int | None = None
+    lowest: int | None = None
     latency_s: float | None = None
     concurrency: int = 1
 
@@ -112,7 +113,8 @@ def _sustained(seen: Seen) -> tuple[float | None, Basis]:
 
 
 def _budget(seen: Seen) -> tuple[float | None, Basis]:
-    drained = seen.limit is not None and seen.left is not None and seen.left <= max(0, seen.limit - DRAINED)
+    levels = [level for level in (seen.left, seen.lowest) if level is not None]
+    drained = seen.limit is not None and min(levels, default=seen.limit) <= max(0, seen.limit - DRAINED)
     found = [rate for rate in (seen.learned, seen.refill if drained else None) if rate is not None]
     if found:
         return min(found), Basis.OBSERVED

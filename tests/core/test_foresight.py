@@ -52,6 +52,7 @@ def test_a_refill_that_a_full_bucket_hides_is_not_believed() -> None:
     full = Seen(limit=11, left=9, refill=3.0)
     assert foresee(100, full) == Foresight(None, None, Basis.UNKNOWN)
     assert foresee(100, replace(full, left=8)).rate == 3.0
+    assert foresee(100, replace(full, lowest=8)).rate == 3.0  # it was drained meanwhile, and has filled up again
     assert foresee(100, replace(full, limit=2, left=0)).rate == 3.0
 
 
