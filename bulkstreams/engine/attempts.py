@@ -7,6 +7,7 @@ This module must never classify an answer or choose a delay itself (`core.retry`
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
@@ -18,14 +19,16 @@ from bulkstreams.schema import created_id, read_error, secrets_in
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
+    from bulkstreams.engine.reconcile import Reconciler
 
 
 class Attempts:
     """Sends the claims of one lane, for as many workers as the lane has."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, doubts: Reconciler, prepare: Callable[[Claim], bytes]) -> None:
         self._lane = lane
-        self._prepare = lane.tools.prepare
+        self._doubts = doubts
+        self._prepare = prepare
         self._recorder = lane.tools.recorder
         self._wall = lane.tools.clock.wall
 
@@ -165,9 +168,7 @@ class Attempts:
         self.settle(claim, event, answer=answer, message=message)
         first_loss = event is Event.LOST and claim.ours_since is None
         sent_at = self._lane.tools.clock.monotonic() - answer.elapsed_s
-        self._lane.reconciler.add(
-            claim.id, answered=event is Event.NAME_TAKEN, lost_since=sent_at if first_loss else None
-        )
+        self._doubts.add(claim.id, answered=event is Event.NAME_TAKEN, lost_since=sent_at if first_loss else None)
 
     def settle(
         self,

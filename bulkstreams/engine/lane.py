@@ -1,9 +1,9 @@
-"""One tenant's share of a run: claims from the ledger, at most `concurrency` attempts at once, verdicts back to it.
+"""One tenant's share of a command: claims from the ledger, at most `concurrency` attempts at once, verdicts back to it.
 
-A lane holds a bounded window of claims. Workers take from its front; a retry waits in a heap, never in a worker; what
-is in doubt waits for a look-up (`reconcile`); before the first create a look-up tells what is there (`survey`). A
-lane that stops touches no other. Where there are more lanes than seats (`seats`), it runs a turn at a time. This module
-must never look into an answer (`attempts` does), nor choose a delay itself (`core.retry`, `core.pacing`).
+What it does with its claims is its `work`: creating streams (`creating`), changing them afterwards, or only looking
+(`looking`). A lane holds a bounded window of claims. Workers take from its front; a retry waits in a heap, never in a
+worker. A lane that stops touches no other. Where there are more lanes than seats (`seats`), it runs a turn at a time.
+This module must never look into an answer (its work does), nor choose a delay itself (`core.retry`, `core.pacing`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,14 +20,12 @@ from anyio.abc import TaskGroup
 from bulkstreams.client import Client
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.pacing import UNWATCHED
-from bulkstreams.engine.attempts import Attempts
 from bulkstreams.engine.breaker import Breaker
-from bulkstreams.engine.reconcile import Reconciler
-from bulkstreams.engine.survey import Survey
 from bulkstreams.engine.tokens import Tokens
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
+from bulkstreams.engine.work import Work
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Event, Failure, Reply, TenantName
+from bulkstreams.model import Failure, Reply, TenantName
 
 MAX_WINDOW: Final = 4096
 """The most records that one lane holds in flight or about to be: what a crash leaves in doubt at the worst."""
@@ -40,7 +38,7 @@ UNREACHABLE_AFTER: Final = 100
 
 
 class Lane:
-    """Provisions the pending records of one tenant."""
+    """Does its work at one tenant, whose limits, token and connections are its own."""
 
     def __init__(
         self,
@@ -50,6 +48,7 @@ class Lane:
         limiter: Limiter,
         settings: LaneSettings,
         tools: Tools,
+        work: Callable[[Lane], Work],
     ) -> None:
         self.tenant = tenant
         self.settings = settings
@@ -71,8 +70,8 @@ class Lane:
         self._clock_is_old = True
         self._has_heard = False
         self._window = min(2 * settings.concurrency, MAX_WINDOW)
-        self._ready: deque[Claim] = deque()
-        self._waiting: list[tuple[float, int, Claim]] = []
+        self._ready: deque[Any] = deque()
+        self._waiting: list[tuple[float, int, Any]] = []
         self._waiter_runs = False
         self._workers = 0
         self._unclaimed = 0
@@ -82,25 +81,18 @@ class Lane:
         self._returned = False
         self._dry = False
         self._retry_at = 0.0
-        self._survey: Survey | None = None
         self._changed = asyncio.Event()
         self._stopping = anyio.Event()
         self._group: TaskGroup
         self.breaker = Breaker(self)
-        self._attempts = Attempts(self)
-        self.reconciler = Reconciler(self)
+        self.work = work(self)
+        self.doubts = self.work.doubts
 
     # -- the life of a lane -------------------------------------------------------------------------------------------
 
-    def expect(self, *, pending: int, in_doubt: int = 0, survey: bool = False) -> None:
-        """Take in what the ledger holds of the tenant before the first `run`.
-
-        `pending` and `in_doubt`: how many records. `survey`: look first what stands at the tenant.
-        """
+    def expect(self, pending: int) -> None:
+        """Take in how many records of the tenant can be claimed, before the first `run`."""
         self._unclaimed = pending
-        self._survey = Survey(self) if survey else None
-        if in_doubt:
-            self.reconciler.expect(in_doubt)
 
     async def run(self) -> None:
         """Work until nothing of the tenant is pending or in doubt, or until the lane is stopped: then it `finished`.
@@ -114,7 +106,7 @@ class Lane:
         try:
             async with anyio.create_task_group() as self._group:
                 self.breaker.resize()  # its seat may come with other connections than its last one
-                self.reconciler.resume()
+                self.doubts.resume()
                 over = await self._work_through()
         finally:
             # Cut off or not: what is still here was never sent.
@@ -123,18 +115,9 @@ class Lane:
 
     async def _work_through(self) -> bool:
         """Look and feed until the lane ends or leaves; return whether there is nothing left that it could do."""
-        if self._survey is not None:
-            if not await self._look_first(self._survey):
-                return self._survey.is_over
-            self._survey = None
+        if self.work.looks_first and not await self.work.look_first():
+            return self.work.is_over
         return await self._feed()
-
-    async def _look_first(self, survey: Survey) -> bool:
-        """Look what is there, but first whose it is: a stream that a doubt is about is no other record's."""
-        while self.reconciler.busy:
-            self._changed.clear()
-            await self._changed.wait()
-        return self.going and await survey.run()
 
     @property
     def going(self) -> bool:
@@ -151,7 +134,7 @@ class Lane:
             self.limiter.close()
             self._stopping.set()
             self._changed.set()
-            self.reconciler.hurry()
+            self.doubts.hurry()
             self.tokens.leave()
 
     def _come_back(self) -> None:
@@ -168,12 +151,12 @@ class Lane:
         Of a lane that has left: the instant from which on a seat is of use to it.
         """
         pause = max(self.limiter.resume_at, self.tokens.resume_at)
-        if self._ready or self._workers or (self._survey is None and self._claims_on):
+        if self._ready or self._workers or (not self.work.looks_first and self._claims_on):
             return max(pause, self._retry_at)
         instants = [due for due, _, _ in self._waiting[:1]]
-        if self.reconciler.count:
-            instants.append(max(self.reconciler.settles_at, self.looks_again_at))
-        elif self._survey is not None:
+        if self.doubts.count:
+            instants.append(max(self.doubts.settles_at, self.looks_again_at))
+        elif self.work.looks_first:
             instants.append(self.looks_again_at)
         return max(pause, min(instants, default=0.0))
 
@@ -210,13 +193,18 @@ class Lane:
         """Look again whether there is more to claim, or nothing left at all."""
         self._changed.set()
 
+    async def change(self) -> None:
+        """Wait until something of the lane has changed: a record was settled, it was woken, stopped, asked to leave."""
+        self._changed.clear()
+        await self._changed.wait()
+
     def _release(self) -> None:
         """Give everything back that is held; where only retries were left, note when they all are due."""
         if self._waiting and not self._ready and not self._claims_on:
             self._retry_at = max(due for due, _, _ in self._waiting)
         for claim in [*self._ready, *(claim for _, _, claim in self._waiting)]:
             self._dry = False
-            self._attempts.settle(claim, Event.NOT_APPLIED, attempts=claim.attempts)
+            self.work.release(claim)
             self.returned(charged=True)
         self._ready.clear()
         self._waiting.clear()
@@ -226,12 +214,12 @@ class Lane:
     def left(self, may_take: int | None = None) -> int:
         """Return how many records are not settled; of those not claimed yet, no more than the run `may_take`."""
         unclaimed = self._unclaimed if may_take is None else min(self._unclaimed, may_take)
-        return unclaimed + self._claiming + self._held + self.reconciler.count
+        return unclaimed + self._claiming + self._held + self.doubts.count
 
     @property
     def surveying(self) -> bool:
         """Return whether what is there already is not known yet: a lane that is away may have to ask once more."""
-        return self._survey is not None
+        return self.work.looks_first
 
     @property
     def is_claiming(self) -> bool:
@@ -268,14 +256,13 @@ class Lane:
                 self._dry = await self._claim(room)
                 continue
             if self._dry and self._held == 0:
-                if not self.reconciler.busy:
+                if not self.doubts.busy:
                     await self.tools.recorder.flush()  # what was put back may still be on its way to the ledger
-                    if not self._returned and self._held == 0 and not self.reconciler.busy:
+                    if not self._returned and self._held == 0 and not self.doubts.busy:
                         return self.going
                     continue
-                self.reconciler.hurry()
-            self._changed.clear()
-            await self._changed.wait()
+                self.doubts.hurry()
+            await self.change()
         return False
 
     @property
@@ -285,7 +272,7 @@ class Lane:
 
     def _may_claim(self) -> bool:
         """Return whether doubts leave room for more; and before the server has answered once, go one at a time."""
-        return self.reconciler.has_room and (self._held == 0 or self._has_heard)
+        return self.doubts.has_room and (self._held == 0 or self._has_heard)
 
     def _server_now(self) -> float | None:
         """Return the server's instant; None where its replies do not tell it, so that ours has to do.
@@ -307,22 +294,16 @@ class Lane:
             self._staff()
         return len(claims) < room
 
-    async def _take(self, room: int) -> list[Claim]:
+    async def _take(self, room: int) -> list[Any]:
         """Claim up to `room` records, no more than there are and than the run may take."""
         count = self.tools.allow(min(room, self._unclaimed))
         server_now = self._server_now()
         self._clock_is_old = True  # once for each claim is often enough
-        claims: list[Claim] = []
+        claims: list[Any] = []
         if count:
             self._unclaimed -= count
             self._claiming = count
-            claims = await self.tools.ledger.claim(
-                self.tenant,
-                count,
-                self.tools.clock.wall(),
-                server_now=server_now,
-                digests=self.tools.compares,
-            )
+            claims = await self.work.claim(count, server_now)
             self._claiming = 0
         self.tools.allow(len(claims) - count)
         return claims
@@ -349,22 +330,22 @@ class Lane:
 
     async def _work(self) -> None:
         """Send one record after the other, until none is ready."""
-        ready, attempts = self._ready, self._attempts
+        ready, work = self._ready, self.work
         try:
             while ready and not (
                 self.stopped is not None or self.leaving or self.holding or self._workers > self.width
             ):
                 claim = ready.popleft()
-                body = attempts.prepare(claim)
+                body = work.prepare(claim)
                 if body is not None:
-                    await attempts.send(claim, body)
+                    await work.send(claim, body)
                 if len(ready) * 2 <= self._window:
                     self._changed.set()
         finally:
             self._workers -= 1
             self._changed.set()
 
-    def put_back(self, claim: Claim) -> None:
+    def put_back(self, claim: Any) -> None:
         """Take a claim back that was not sent, or not applied; it goes before all others."""
         self._ready.appendleft(claim)
         self._check_given_up()
@@ -407,8 +388,8 @@ class Lane:
         """Stop the lane: no record of this tenant can succeed."""
         status = answer.status if isinstance(answer, Reply) else 0
         hint = (
-            "Give the client the scopes create:event_streams and read:event_streams, and check that the plan has "
-            "event streams; then run the same command again."
+            f"Give the client {self.work.scopes}, and check that the plan has event streams; "
+            "then run the same command again."
             if status == 403
             else "Check the tenant's address (domain or base_url); then run the same command again."
         )
@@ -440,15 +421,15 @@ class Lane:
         self._waiting.clear()
         self._ready.extend(held[room:])
         for claim in [*held[:room], *await self._take(room - len(held[:room]))]:
-            self._attempts.give_up(claim._replace(attempts=self.settings.retries), reason)
+            self.work.give_up(claim, reason)
             self.unsent()
-        if self._unclaimed or self._ready or self.reconciler.count:
+        if self._unclaimed or self._ready or self.doubts.count:
             self.cannot_be_reached(self.breaker.story())
         self.wake()
 
     # -- waiting for a retry ------------------------------------------------------------------------------------------
 
-    def later(self, claim: Claim, delay: float) -> None:
+    def later(self, claim: Any, delay: float) -> None:
         """Have a claim sent again after `delay` seconds."""
         heappush(self._waiting, (self.tools.clock.monotonic() + delay, claim.id, claim))
         self._check_given_up()

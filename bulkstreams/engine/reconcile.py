@@ -17,6 +17,7 @@ from bulkstreams.core import outcome
 from bulkstreams.core.matching import Judgement, Stream, judge, mark
 from bulkstreams.core.retry import look_up_now
 from bulkstreams.engine.listing import Listing
+from bulkstreams.ledger import Ledger
 from bulkstreams.model import Doubt, Event, State
 from bulkstreams.schema import Page
 
@@ -48,8 +49,9 @@ class _LookUp:
 class Reconciler:
     """The doubts of one lane, and the task that clears them while the lane's other records go on."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, ledger: Ledger) -> None:
         self._lane = lane
+        self._ledger = ledger
         self._settles_at: dict[int, float] = {}  # the doubts that arose in this run
         self._lost_since: dict[int, float] = {}
         self._earlier = 0  # how many more the ledger holds of earlier runs
@@ -178,7 +180,7 @@ class Reconciler:
         lane = self._lane
         began = lane.tools.clock.monotonic()
         await lane.tools.recorder.flush()
-        doubts = await lane.tools.ledger.doubts(lane.tenant, MOST_DOUBTS)
+        doubts = await self._ledger.doubts(lane.tenant, MOST_DOUBTS)
         found: dict[str | bytes, list[Stream]] = {mark(doubt): [] for doubt in doubts}
         return _LookUp(began, doubts, found, Listing(lane, "records stay in doubt")) if doubts else None
 
@@ -216,7 +218,7 @@ class Reconciler:
         while under_way & lane.under_way and await lane.sleep(0.02):
             pass  # an answer on its way may name one of these streams
         await lane.tools.recorder.flush()
-        return await lane.tools.ledger.owned(lane.tenant, ids)
+        return await self._ledger.owned(lane.tenant, ids)
 
     def _settle(self, doubt: Doubt, judgement: Judgement) -> None:
         lane = self._lane

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
 
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import Ledger
 from bulkstreams.model import Settlement
 
 GATHER_S: Final = 0.02
@@ -23,14 +22,24 @@ ENOUGH: Final = 512
 
 Listener = Callable[[Sequence[Settlement]], Awaitable[None]]
 
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
-class Recorder:
-    """Writes settlements to `ledger` in batches, and hands each batch to `listener` once it is durable."""
 
-    def __init__(self, ledger: Ledger, listener: Listener) -> None:
-        self._ledger = ledger
+class Book(Protocol[S_contra]):
+    """Where settlements of one kind are written, durably: the ledger, for those of records."""
+
+    async def settle(self, settlements: Sequence[S_contra], tally: Tally) -> None:
+        """Write what became of them, and what it took."""
+
+
+class Recorder(Generic[S]):
+    """Writes settlements to `book` in batches, and hands each batch to `listener` once it is durable."""
+
+    def __init__(self, book: Book[S], listener: Callable[[Sequence[S]], Awaitable[None]]) -> None:
+        self._book = book
         self._listener = listener
-        self._waiting: list[Settlement] = []
+        self._waiting: list[S] = []
         self._wake = asyncio.Event()
         self._taken, self._written = 0, 0
         self._progress = asyncio.Event()
@@ -49,7 +58,7 @@ class Recorder:
         """Return how many settlements are not durable and told yet, those included that are being written."""
         return self._taken + len(self._waiting) - self._written
 
-    def put(self, settlement: Settlement) -> None:
+    def put(self, settlement: S) -> None:
         """Take a settlement to be written with the next commit."""
         if not self._waiting:
             self._wake.set()
@@ -67,7 +76,7 @@ class Recorder:
                             await self._hurry.wait()
                     await self._write()
             if self.tally != Tally():  # what was asked since, and led to no outcome
-                await self._ledger.settle([], self.tally.taken())
+                await self._book.settle([], self.tally.taken())
         finally:
             self._ended = True
             self._progress.set()
@@ -75,7 +84,7 @@ class Recorder:
     async def _write(self) -> None:
         batch, self._waiting = self._waiting, []
         self._taken += len(batch)
-        await self._ledger.settle(batch, self.tally.taken())
+        await self._book.settle(batch, self.tally.taken())
         await self._listener(batch)
         self._written += len(batch)
         self._progress.set()
@@ -95,3 +104,26 @@ class Recorder:
         self._over = True
         self._hurry.set()
         self._wake.set()
+
+
+class Unrecorded:
+    """Stands in for a recorder where nothing is to be remembered: it counts requests, and takes no settlement."""
+
+    backlog = 0
+    behind = 0
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def put(self, settlement: object) -> None:
+        """Refuse: whoever only looks has nothing to settle."""
+        raise AssertionError("nothing is recorded here")
+
+    async def run(self) -> None:
+        """Have nothing to write."""
+
+    async def flush(self) -> None:
+        """Have nothing to wait for."""
+
+    def close(self) -> None:
+        """Have nothing to end."""

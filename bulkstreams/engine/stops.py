@@ -11,18 +11,25 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Final
+from typing import Any, Final, Protocol
 
 import anyio
 
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.stopping import Count, Stop, StopRules, deadline_passed
-from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.tools import Outcomes
-from bulkstreams.model import Settlement, State, TenantName
+from bulkstreams.model import State, TenantName
 
 _OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
 _FAILED: Final = frozenset(state.value for state in FAILED)
+
+
+class Settled(Protocol):
+    """What became of something, as far as the rules are concerned."""
+
+    @property
+    def state(self) -> str:
+        """Return the value of the state that it is in from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,7 @@ class Stops:
         self._added = asyncio.Event()
         self._watch_for(None, rules)
 
-    def expect(self, tenant: TenantName, rules: StopRules, recorder: Recorder) -> Outcomes:
+    def expect(self, tenant: TenantName, rules: StopRules, recorder: Outcomes[Any]) -> Outcomes[Any]:
         """Take in a tenant's own rules, if it has any; return where its lane is to put its outcomes."""
         self._watch_for(tenant, rules)
         if not (rules.counts or self._run.rules.counts):
@@ -65,7 +72,7 @@ class Stops:
 
     # -- failures -----------------------------------------------------------------------------------------------------
 
-    def settle(self, own: Count, settlement: Settlement) -> None:
+    def settle(self, own: Count, settlement: Settled) -> None:
         """Count what becomes of a record, for its tenant and for the run; stop what has had enough.
 
         It is counted before it is on disk, so that nothing is sent on the way there; a run that ends tells it after.
@@ -107,7 +114,7 @@ class Stops:
 class _Counted:
     """A recorder whose outcomes are counted for their tenant: settlements themselves do not tell whose they are."""
 
-    def __init__(self, recorder: Recorder, settle: Callable[[Settlement], None]) -> None:
+    def __init__(self, recorder: Outcomes[Any], settle: Callable[[Settled], None]) -> None:
         self._recorder, self._settle = recorder, settle
         self.tally = recorder.tally
         self.flush = recorder.flush
@@ -122,7 +129,7 @@ class _Counted:
         """Return how many settlements are not durable and told yet."""
         return self._recorder.behind
 
-    def put(self, settlement: Settlement) -> None:
+    def put(self, settlement: Settled) -> None:
         """Take a settlement to be written with the next commit."""
         self._recorder.put(settlement)
         self._settle(settlement)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bulkstreams.core import outcome
 from bulkstreams.core.matching import Judgement, Stream, judge, mark
 from bulkstreams.engine.listing import Listing
+from bulkstreams.ledger import Ledger
 from bulkstreams.model import Doubt, Event, State
 from bulkstreams.schema import Page
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class Survey:
     """One listing of a lane's tenant, held against the lane's pending records a page at a time."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, ledger: Ledger) -> None:
         self._lane = lane
+        self._ledger = ledger
         self._listing = Listing(lane, "nothing was sent")
         self._differing: dict[int, tuple[Doubt, Judgement]] = {}
 
@@ -46,14 +48,14 @@ class Survey:
         for record, judgement in self._differing.values():
             self._settle(record, judgement)
         await lane.tools.recorder.flush()
-        await lane.tools.ledger.surveyed(lane.tenant)
+        await self._ledger.surveyed(lane.tenant)
         return lane.stopped is None
 
     async def _take(self, page: Page) -> None:
         """Judge the pending records that the streams of one page may be."""
         if not page.streams:
             return
-        ledger = self._lane.tools.ledger
+        ledger = self._ledger
         await self._lane.tools.recorder.flush()  # what the page before settled is pending no more
         by_mark: dict[str | bytes, list[Stream]] = {}
         for stream in page.streams:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
-from bulkstreams.ledger import Ledger
-from bulkstreams.model import Claim, Settlement
+
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 class Clock(Protocol):
@@ -42,7 +42,7 @@ class Credential(Protocol):
         """Return another token than `stale`, which the server refused; raise CredentialsError where there is none."""
 
 
-class Outcomes(Protocol):
+class Outcomes(Protocol[S_contra]):
     """Where a lane puts what became of its records (see `recorder`)."""
 
     @property
@@ -57,7 +57,7 @@ class Outcomes(Protocol):
     def behind(self) -> int:
         """Return how many settlements are not durable and told yet, those included that are being written."""
 
-    def put(self, settlement: Settlement) -> None:
+    def put(self, settlement: S_contra) -> None:
         """Take a settlement to be written with the next commit."""
 
     def flush(self) -> Awaitable[None]:
@@ -81,15 +81,9 @@ class LaneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What every lane of a run shares: the ledger, the way to it, the line behind a claim, the time, and chance.
+    """What every lane of a command shares: where outcomes go, what it may take, the time, and chance."""
 
-    `compares`: `prepare` wants the digests of claims, since an input could change unseen.
-    """
-
-    ledger: Ledger
-    recorder: Outcomes
-    prepare: Callable[[Claim], bytes]
-    compares: bool
+    recorder: Outcomes[Any]
     mask: Callable[[str, tuple[str, ...]], str]
     allow: Callable[[int], int]
     clock: Clock

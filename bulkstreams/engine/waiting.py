@@ -63,12 +63,12 @@ def _ledger(lane: Lane, _now: float, silent_s: float) -> Wait | None:
 
 
 def _doubts(lane: Lane, now: float, _silent_s: float) -> Wait | None:
-    reconciler = lane.reconciler
-    if not reconciler.busy or not lane.idle:
+    doubts = lane.doubts
+    if not doubts.busy or not lane.idle:
         return None
-    records = f"{_counted(reconciler.count, 'record')} in doubt"
-    if reconciler.settles_at > now:
-        return Wait(WaitKind.DOUBT, f"{records} must settle before the look-up", reconciler.settles_at)
+    records = f"{_counted(doubts.count, 'record')} in doubt"
+    if doubts.settles_at > now:
+        return Wait(WaitKind.DOUBT, f"{records} must settle before the look-up", doubts.settles_at)
     return Wait(WaitKind.DOUBT, _looking_up(lane, records))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -21,10 +21,14 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a tenant's streams; `next` is the cursor of the page after it, None on the last."""
+    """One page of a tenant's streams; `next` is the cursor of the page after it, None on the last.
+
+    `shown` are the same streams, in the same order, as the API showed them.
+    """
 
     streams: tuple[Stream, ...]
     next: str | None
+    shown: Sequence[Mapping[str, Any]] = field(default=(), compare=False, repr=False)
 
 
 def created_id(data: bytes) -> str | None:
@@ -65,7 +69,7 @@ def read_page(data: bytes) -> Page | None:
     cursor = found.get("next") if isinstance(found, dict) else None
     if len(streams) < len(items) or not isinstance(cursor, str | None):
         return None  # what it may leave out could pass for absent
-    return Page(streams, cursor or None)
+    return Page(streams, cursor or None, items)
 
 
 def read_error(data: bytes, mask: Callable[[str], str] | None = None) -> tuple[str | None, str]:

@@ -19,6 +19,7 @@ from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
+from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.tools import LaneSettings, Outcomes, Tools
@@ -375,17 +376,17 @@ class Rig:
             self.credential,
             Limiter(self._ceiling, pacer, self.clock.monotonic),
             self._settings,
-            Tools(
-                ledger=self.ledger,  # type: ignore[arg-type]
-                recorder=self.outcomes,
-                prepare=lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
-                compares=False,
-                mask=mask,
-                allow=self._allow,
-                clock=self.clock,
-                draw=lambda: 0.5,
-            ),
+            Tools(recorder=self.outcomes, mask=mask, allow=self._allow, clock=self.clock, draw=lambda: 0.5),
+            self._creating,
         )  # fmt: skip
+
+    def _creating(self, lane: Lane) -> Creating:
+        return Creating(
+            lane,
+            self.ledger,  # type: ignore[arg-type]
+            lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
+            compares=False,
+        )
 
     def run(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
         """Run the lane to its end, and `meanwhile` beside it."""
@@ -400,7 +401,8 @@ class Rig:
             if meanwhile is not None:
                 group.start_soon(meanwhile, self.lane)
             counts = self.ledger.counts()
-            self.lane.expect(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
+            self.lane.expect(counts.get("pending", 0))
+            self.lane.work.expect(in_doubt=counts.get("in_doubt", 0), survey=survey)  # type: ignore[attr-defined]
             await self.lane.run()
             self.ended_at = self.clock.monotonic()
             await self.recorder.flush()

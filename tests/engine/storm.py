@@ -16,6 +16,7 @@ import anyio
 from bulkstreams.auth import Authenticator, Identity
 from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
+from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.tools import LaneSettings, Tools
@@ -248,11 +249,18 @@ class Storm:
             TENANT, self.server, authenticator,  # type: ignore[arg-type]
             Limiter(self.ceiling, pacer, self.clock.monotonic), settings,
             Tools(
-                ledger=self.ledger, recorder=self.recorder,  # type: ignore[arg-type]
-                prepare=lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
-                compares=False, mask=mask, allow=lambda wanted: wanted, clock=self.clock, draw=self.rng.random,
+                recorder=self.recorder, mask=mask, allow=lambda wanted: wanted, clock=self.clock, draw=self.rng.random,
             ),
+            self._creating,
         )  # fmt: skip
+
+    def _creating(self, lane: Lane) -> Creating:
+        return Creating(
+            lane,
+            self.ledger,  # type: ignore[arg-type]
+            lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
+            compares=False,
+        )
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:
         if self.rng.random() < 0.05:
@@ -267,7 +275,8 @@ class Storm:
         async with anyio.create_task_group() as group:
             group.start_soon(self.recorder.run)
             with anyio.move_on_after(cut_at):
-                lane.expect(pending=counts.get("pending", 0), in_doubt=counts.get("in_doubt", 0), survey=survey)
+                lane.expect(counts.get("pending", 0))
+                lane.work.expect(in_doubt=counts.get("in_doubt", 0), survey=survey)  # type: ignore[attr-defined]
                 await self._sit_again_and_again(lane, stop_at)
             await self.recorder.flush()
             self.recorder.close()
@@ -314,4 +323,4 @@ class Storm:
         assert (breaker._probe, breaker._look_ups) == (None, 0)
         assert not lane.tokens.is_fetching
         assert not lane.is_claiming
-        assert not lane.reconciler.busy
+        assert not lane.doubts.busy
