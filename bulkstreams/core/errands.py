@@ -110,7 +110,8 @@ class Errand(NamedTuple):
 
     `digest` is of the definition that the stream was made of, `updated_at` what our last change of it left; None: it
     was never changed by us. `intent_at` is the instant (epoch seconds) of the durable intent, and `acted` says that an
-    act may have taken effect whose answer never came. `attempts` counts requests that brought no usable answer.
+    act may have taken effect whose answer never came; `touched`, that a switch of another errand may have.
+    `attempts` counts requests that brought no usable answer.
     `looked_at` and `since` are monotonic: when the stream was seen unchanged, when its test was accepted.
     """
 
@@ -124,6 +125,7 @@ class Errand(NamedTuple):
     intent_at: float | None = None
     event: str | None = None
     delivery: str | None = None
+    touched: bool = False
     step: Step = Step.LOOK
     wait: Wait = Wait.NOTHING
     acted: bool = False
@@ -186,13 +188,11 @@ def resumed(errand: Errand) -> Errand:
 
     With an intent of earlier on record an act may be at work on the server still, so it is waited for.
     """
-    if errand.kind is not Kind.SMOKE:
-        found = errand._replace(step=Step.LOOK)
-    elif errand.delivery is not None:
+    if errand.delivery is not None:
         return errand._replace(step=Step.POLL)
-    else:
-        found = errand._replace(step=Step.ACT if errand.intent_at is None else Step.SEARCH)
-    return found if errand.intent_at is None else found._replace(acted=True, wait=Wait.SETTLE)
+    acted = errand.intent_at is not None
+    first = Step.LOOK if errand.kind is not Kind.SMOKE else Step.SEARCH if acted else Step.ACT
+    return errand._replace(step=first, acted=acted, wait=Wait.SETTLE if acted or errand.touched else Wait.NOTHING)
 
 
 def answered(answer: Reply | Failure, *, usable: bool, absent: bool) -> Answered:
@@ -248,14 +248,25 @@ def unchanged(errand: Errand, shown: Shown) -> bool:
     return at is not None and at in (shown.created_at, errand.updated_at)
 
 
+def _ours(errand: Errand, shown: Shown) -> bool:
+    """Return whether nobody but us changed a stream, as far as that can be told.
+
+    A switch of ours whose answer was lost moved an instant that we do not know; then what shows has to be the same.
+    """
+    if unchanged(errand, shown):
+        return True
+    switched = errand.touched or (errand.acted and errand.kind in STATUS)
+    return switched and _same(errand, shown)
+
+
 def looked(errand: Errand, shown: Shown, *, retries: int, now: float, force: bool = False) -> Errand | End:
     """Say what follows from how the stream is: the act, or the errand's fate. `now` is monotonic."""
     wanted = STATUS.get(errand.kind)
     if wanted is not None and shown.status == wanted:
-        if errand.acted and not unchanged(errand, shown) and _same(errand, shown):
+        if errand.acted and not unchanged(errand, shown) and _ours(errand, shown):
             return End(Fate.SWITCHED, "its answer was lost; a look shows that it was done", wanted, shown.updated_at)
         return End(Fate.ALREADY, status=wanted)
-    if not (force or unchanged(errand, shown)):
+    if not (force or _ours(errand, shown)):
         return End(Fate.CHANGED, _changed(errand, shown))
     if used_up(errand.attempts, retries):
         return End(Fate.FAILED, f"no answer to {errand.attempts} attempts; the stream is as it was")
