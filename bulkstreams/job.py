@@ -16,7 +16,8 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from bulkstreams.commands.live import Live
-from bulkstreams.commands.run import RunOptions, RunReport, Session, check_inputs, open_session
+from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
+from bulkstreams.commands.session import Session
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.errors import BulkstreamsError, ExitCode, first_cause
 from bulkstreams.ledger import Result

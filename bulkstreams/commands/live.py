@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.waiting import Progress
-from bulkstreams.engine import Engine
+from bulkstreams.engine import Outlook
 from bulkstreams.ledger import LedgerReader, Result
 from bulkstreams.model import Problem, Settlement, State
 
@@ -34,6 +34,21 @@ _FAILED: Final = frozenset(state.value for state in FAILED)
 Outcomes = Callable[[Sequence[Result]], Awaitable[None]]
 
 
+class Watched(Protocol):
+    """The engine or the fleet of a command, as far as its progress is concerned."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """Return what tells how it stands."""
+
+    @property
+    def todo(self) -> int:
+        """Return how many records it is to settle."""
+
+    def stop(self, reason: str, hint: str = "") -> None:
+        """Drain."""
+
+
 class Live:
     """Watches one run: a reading's findings, the settlements, and what the lanes wait for."""
 
@@ -44,7 +59,7 @@ class Live:
         most_shown: int | None = MOST_SHOWN,
     ) -> None:
         self.say = say
-        self.engine: Engine | None = None
+        self.engine: Watched | None = None
         self.reader: LedgerReader | None = None
         self.outcomes: Outcomes | None = None
         self.lines = 0

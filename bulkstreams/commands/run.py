@@ -14,6 +14,7 @@ from typing import Any
 
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
+from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.lifecycle import FAILED
@@ -53,22 +54,14 @@ class RunReport:
     failures: Sequence[Failure]
 
 
-class Session:
+class RunSession(Session):
     """A ledger that is held, its inputs, and the engine over both. `execute` runs it to its end."""
 
     def __init__(self, ledger: Ledger, engine: Engine, live: Live) -> None:
+        super().__init__(engine)
         self.ledger = ledger
         self.engine = engine
         self.live = live
-        self.interrupted: ExitCode | None = None
-
-    def interrupt(self, code: ExitCode) -> None:
-        """Drain the run, and the second time leave at once; it ends with `code` unless nothing is left to do."""
-        if self.interrupted is None:
-            self.interrupted = code
-            self.engine.stop("interrupted" if code is ExitCode.INTERRUPTED else "terminated")
-        else:
-            self.engine.abandon()
 
     async def execute(self) -> RunReport:
         """Read the inputs, provision, end the run in the ledger, and report."""
@@ -157,7 +150,7 @@ def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s:
 @asynccontextmanager
 async def open_session(
     options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
-) -> AsyncIterator[Session]:
+) -> AsyncIterator[RunSession]:
     """Open the inputs and the ledger of a run; the ledger stays held until the context ends."""
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
@@ -193,7 +186,7 @@ async def open_session(
             preflight=options.preflight,
             connections=connections(server_inside=settings.sandbox_url is not None),
         )
-        yield Session(ledger, Engine(ledger, job), live)
+        yield RunSession(ledger, Engine(ledger, job), live)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

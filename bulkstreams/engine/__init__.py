@@ -2,6 +2,7 @@
 
 from bulkstreams.engine.engine import Engine, Job
 from bulkstreams.engine.fleet import Fleet, LanePlan, SystemClock, Terms
+from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.stops import Limits
 from bulkstreams.engine.tools import Credential
@@ -13,6 +14,7 @@ __all__ = [
     "Job",
     "LanePlan",
     "Limits",
+    "Outlook",
     "Reading",
     "SystemClock",
     "Tenants",

@@ -1,0 +1,108 @@
+"""The command `run`: its flags in, an exit code out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bulkstreams.cli import flags
+from bulkstreams.cli.attending import attend
+from bulkstreams.cli.loop import run_loop
+from bulkstreams.cli.progress import ProgressKind, choose
+from bulkstreams.cli.rows import results_to
+from bulkstreams.cli.telling import finish, print_figures, say
+from bulkstreams.commands.live import Live
+from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session, preview
+from bulkstreams.config import Flags, Settings, default_ledger, load
+from bulkstreams.errors import UsageError
+from bulkstreams.sandbox import Sandbox, SandboxSettings
+from bulkstreams.secrets import read_token_file
+
+
+def run(
+    inputs: flags.Inputs,
+    tenant: flags.Tenant = None,
+    config: flags.Config = None,
+    base_url: flags.BaseUrl = None,
+    token_file: flags.TokenFile = None,
+    ledger: flags.LedgerFile = None,
+    rate: flags.Rate = None,
+    burst: flags.Burst = None,
+    reserve: flags.Reserve = None,
+    concurrency: flags.Concurrency = None,
+    retries: flags.Retries = None,
+    timeout: flags.Timeout = None,
+    deadline: flags.Deadline = None,
+    max_failures: flags.MaxFailures = None,
+    max_failure_rate: flags.MaxFailureRate = None,
+    limit: flags.Limit = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take refused and conflicting ones again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing, write nothing.")] = False,
+    allow_unknown_events: flags.Unknown = None,
+    no_preflight: Annotated[
+        bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
+    ] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
+    results: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
+    ] = None,
+    as_json: flags.AsJson = False,
+    progress: flags.Progress = ProgressKind.AUTO,
+) -> None:
+    """Validate the input, then create what the ledger does not show as settled. A rerun resumes."""
+    check_inputs(inputs)
+    if as_json and results == "-":
+        raise UsageError("--json and --results - both want standard output.", hint="Give --results a file.")
+    asked = Flags(
+        tenant=tenant, config=config, base_url=base_url, rate=rate, burst=burst, reserve=reserve,
+        token=None if token_file is None else read_token_file(token_file), concurrency=concurrency, retries=retries,
+        timeout=timeout, deadline=deadline, max_failures=max_failures, max_failure_rate=max_failure_rate,
+        allow_unknown_events=allow_unknown_events,
+    )  # fmt: skip
+    if sandbox and (base_url or tenant or token_file):
+        raise UsageError("--sandbox brings its own tenant.", hint="Leave out --base-url, --tenant and --token-file.")
+    # The sandbox needs no account, so an account's variables are none of its business.
+    settings = load(asked, {} if sandbox else os.environ, Path.cwd())
+    options = RunOptions(
+        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
+    )
+    _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
+    live = Live(say)
+    if dry_run:
+        figures, code = run_loop(lambda: _preview(options, settings, live, sandbox=sandbox))
+        print_figures(figures, as_json, f"would send {figures['would_send']:,}")
+        raise typer.Exit(code)
+    with results_to(results, live) as rows:
+        ended = run_loop(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
+    raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
+
+
+def _check_results(target: str | None, others: Sequence[str]) -> None:
+    """Raise UsageError where the rows of --results would be written into an input or the ledger."""
+    if target is None or target == "-":
+        return
+    into = next((other for other in others if Path(other).resolve() == Path(target).resolve()), None)
+    if into is not None:
+        raise UsageError(f"--results {target} would write into {into}.", hint="Give it a file of its own.")
+
+
+async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
+    chosen = settings.with_sandbox("http://127.0.0.1:0") if sandbox else settings
+    return await preview(options, chosen, os.environ, live)
+
+
+async def _run(options: RunOptions, settings: Settings, live: Live, kind: ProgressKind, *, sandbox: bool) -> RunReport:
+    async with AsyncExitStack() as stack:
+        if sandbox:
+            server = await stack.enter_async_context(Sandbox(SandboxSettings()))
+            settings = settings.with_sandbox(server.url)
+        return await attend(
+            await stack.enter_async_context(open_session(options, settings, os.environ, live)), live, kind
+        )
