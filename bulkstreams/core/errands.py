@@ -358,7 +358,9 @@ def _unlisted(errand: Errand, waited_s: float, patience_s: float) -> Errand | En
     The API publishes no status but `failed`, so one that is neither pending nor failed any more is taken for delivered.
     """
     if errand.seen:
-        return End(Fate.DELIVERED, "no longer pending, and not among the failed deliveries, which are all the API shows")
+        return End(
+            Fate.DELIVERED, "no longer pending, and not among the failed deliveries, which are all the API shows"
+        )
     if waited_s >= patience_s:
         return End(
             Fate.UNCONFIRMED,

@@ -59,6 +59,9 @@ CREATE TABLE errand (                     -- what was done, or is to be, with a 
 CREATE INDEX errand_pending ON errand (kind, tenant, id) WHERE state = 'pending';
 """
 
+HAS_ERRANDS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'errand'"
+"""Asks whether a ledger is of a format that has errands: one that is only read stays as old as it is."""
+
 _UPGRADES: Final = (
     f"""{_SEAL}
 ALTER TABLE tenant ADD COLUMN surveyed INTEGER;

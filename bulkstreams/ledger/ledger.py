@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.errands import Kind
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
@@ -26,6 +27,7 @@ from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, Le
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes, statements
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
@@ -167,6 +169,10 @@ class Ledger:
             )
 
         await self._writer.do(operation)
+
+    def errands(self, kind: Kind) -> ErrandBook:
+        """Return the errands of one kind, as this run does them; `begin_run` comes first."""
+        return ErrandBook(self._writer, kind, self.run_id)
 
     async def same_source(self, source: str) -> bool:
         """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.

@@ -17,10 +17,12 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.errands import MARK
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
@@ -97,6 +99,19 @@ class Totals(NamedTuple):
     def total(self) -> int:
         """Return the number of records of the input."""
         return sum(self.records.values())
+
+
+class ErrandTotals(NamedTuple):
+    """Counts of the errands of the newest command of a kind, by fate, and of those that the newest run settled."""
+
+    fates: Mapping[Fate, int]
+    this_run: Mapping[Fate, int]
+    event: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Return the number of errands."""
+        return sum(self.fates.values())
 
 
 class LedgerReader:
@@ -250,6 +265,72 @@ class LedgerReader:
                 (orjson.dumps(ids).decode(),),
             )
         ]
+
+    # -- errands ------------------------------------------------------------------------------------------------------
+
+    def errands(self, kind: Kind) -> ErrandTotals:
+        """Count the errands of the newest command of a kind, the parts of it that were cut short included.
+
+        Of smoke tests all that were delivered count, for as long as their stream is there.
+        """
+        if not self._has_errands():
+            return ErrandTotals({}, {})
+        rows = self._ask(
+            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event) FROM errand
+                WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered' AND EXISTS (
+                          SELECT 1 FROM record WHERE record.id = errand.record AND anchor = 'created'
+                             AND record.remote_id = errand.remote_id)))
+                GROUP BY state ORDER BY state""",
+            {"kind": kind.value, "run": self._newest_run(), "since": self._since(kind)},
+        )
+        return ErrandTotals(
+            fates={self._fate(state): count for state, count, *_ in rows},
+            this_run={self._fate(state): now for state, _, now, _ in rows if now},
+            event=max((event for *_, event in rows if event is not None), default=None),
+        )
+
+    def errand_failures(self, kind: Kind, most: int = 20) -> list[Failure]:
+        """Group what the newest command of a kind could not do by cause, as `failures` does."""
+        if not self._has_errands():
+            return []
+        rows = self._ask(
+            """SELECT e.state, e.http_status, e.error_code, e.message, count(*), file, min(line), key
+                 FROM errand AS e JOIN results ON results.id = e.record
+                WHERE e.kind = ? AND e.run >= ? AND e.state IN ('changed', 'failed', 'unconfirmed')
+                GROUP BY e.state, e.http_status, e.error_code, e.message ORDER BY count(*) DESC, min(line) LIMIT ?""",
+            (kind.value, self._since(kind), most),
+        )
+        return [Failure(*row) for row in rows]
+
+    def deliveries(self, ids: Sequence[int]) -> dict[int, str]:
+        """Return what became of the test events for the streams of these records, as the newest test of each has it."""
+        rows = self._ask(
+            """SELECT record, errand.state FROM errand JOIN record ON record.id = errand.record
+                WHERE kind = 'smoke' AND errand.remote_id = record.remote_id
+                  AND record IN (SELECT value FROM json_each(?))""",
+            (orjson.dumps(list(ids)).decode(),),
+        )
+        return {record: self._fate(state).value for record, state in rows}
+
+    def has_deliveries(self) -> bool:
+        """Return whether test events were ever to be sent."""
+        return self._has_errands() and bool(self._ask("SELECT 1 FROM errand WHERE kind = 'smoke' LIMIT 1"))
+
+    def _has_errands(self) -> bool:
+        return bool(self._ask(ledger_format.HAS_ERRANDS))
+
+    def _since(self, kind: Kind) -> int:
+        rows = self._ask("SELECT value FROM meta WHERE name = ?", (MARK + kind,))
+        try:
+            return int(rows[0][0]) if rows else 0
+        except ValueError:
+            raise ledger_format.refusal(self.path, "is damaged: no command can have begun as it says") from None
+
+    def _fate(self, text: str) -> Fate:
+        try:
+            return Fate(text)
+        except ValueError:
+            raise ledger_format.refusal(self.path, f"is damaged: no errand can be {text!r}") from None
 
     def copy_to(self, target: sqlite3.Connection) -> None:
         """Copy the whole ledger, as it is now, into another database; the copy needs no write-ahead log."""
