@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bulkstreams.commands.copying import copy_ledger
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
@@ -204,7 +203,7 @@ async def preview(
     with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
         copy = Path(folder) / path.name
         if path.exists():
-            _copy(path, copy)
+            copy_ledger(path, copy)
         draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
         async with open_session(draft, settings, environment, live) as session:
             await session.ledger.begin_run(time.time())
@@ -220,13 +219,3 @@ async def preview(
         "would_send": min(records["pending"], options.limit or records["pending"]),
         "records": {"total": totals.total, **records},
     }, code
-
-
-def _copy(path: Path, copy: Path) -> None:
-    with LedgerReader(path) as reader:
-        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        target = sqlite3.connect(copy)
-        try:
-            reader.copy_to(target)
-        finally:
-            target.close()

@@ -239,7 +239,7 @@ def delay(errand: Errand, settle_s: float, draw: float) -> float:
             return pause
 
 
-# -- what a look says ---------------------------------------------------------------------------------------------------
+# -- what a look says -------------------------------------------------------------------------------------------------
 
 
 def unchanged(errand: Errand, shown: Shown) -> bool:
@@ -287,7 +287,7 @@ def _changed(errand: Errand, shown: Shown) -> str:
     return f"the stream was changed at {shown.updated_at}, after {since}: it was left as it is"
 
 
-# -- what the act brought -----------------------------------------------------------------------------------------------
+# -- what the act brought ---------------------------------------------------------------------------------------------
 
 
 def done(errand: Errand, *, updated_at: str | None = None, delivery: str | None = None, now: float) -> Errand | End:
@@ -329,7 +329,7 @@ def lost(errand: Errand, what: str, *, retries: int, free: bool = False) -> Erra
     return End(Fate.FAILED, f"could not be looked at: {what}")
 
 
-# -- what becomes of a test event ---------------------------------------------------------------------------------------
+# -- what becomes of a test event -------------------------------------------------------------------------------------
 
 
 def searched(errand: Errand, found: Delivery | None, *, retries: int, now: float) -> Errand | End:
@@ -374,7 +374,7 @@ def _again(errand: Errand) -> Errand:
     return errand._replace(wait=Wait.DELIVERY, polls=errand.polls + 1, attempts=0)
 
 
-# -- what is to be remembered -------------------------------------------------------------------------------------------
+# -- what is to be remembered -----------------------------------------------------------------------------------------
 
 
 def intended(errand: Errand, now: float) -> Outcome:

@@ -54,7 +54,7 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which records errands are for: those in `states` whose stream this ledger created; `event`: that is to be sent."""
+    """Which records errands are for: those in `states` whose stream this ledger created. `event`: what is sent."""
 
     states: Collection[State] = UNDOABLE
     event: str | None = None
@@ -167,11 +167,8 @@ _FIELDS: Final = (
 )  # fmt: skip
 """What is handed to SQLite of an outcome, in this order."""
 
-_V: Final = (
-    "WITH v AS (SELECT "
-    + ", ".join(f"json_extract(value, '$[{i}]') AS {field}" for i, field in enumerate(_FIELDS))
-    + " FROM json_each(:outcomes))"
-)
+_HANDED: Final = ", ".join(f"json_extract(value, '$[{i}]') AS {field}" for i, field in enumerate(_FIELDS))
+_V: Final = f"WITH v AS (SELECT {_HANDED} FROM json_each(:outcomes))"  # noqa: S608
 
 _SETTLED: Final = tuple(field for field in _FIELDS if field not in {"id", "record", "status", "updated_at"})
 
@@ -187,7 +184,7 @@ _UNDO: Final = f"""{_V}
                                      WHEN v.state = 'gone' THEN 'its stream was found to be gone by undo'
                                      ELSE 'its stream was deleted by undo' END
       FROM v WHERE record.id = v.record AND record.state = '{{before}}' AND record.anchor = 'created'
-               AND v.state IN ('deleted', 'gone')"""
+               AND v.state IN ('deleted', 'gone')"""  # noqa: S608
 """A record that is created anew later has nothing of the stream that it had, but the id, until it has another."""
 
 _FORGET: Final = f"""{_V}
