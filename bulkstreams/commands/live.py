@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.waiting import Progress
 from bulkstreams.engine import Outlook
@@ -113,7 +114,7 @@ class Live:
 
     # -- settlements --------------------------------------------------------------------------------------------------
 
-    async def settled(self, batch: Sequence[Settlement]) -> None:
+    async def settled(self, batch: Sequence[Settlement] | Sequence[Outcome]) -> None:
         """Count what is durable now; look up what a person or a listener wants to see of it."""
         final = [one for one in batch if one.state not in _OPEN]
         self.done += len(final)

@@ -1,4 +1,4 @@
-"""What is done to a stream after it was created: undone, switched on or off, tested. What to ask next, and what follows.
+"""What is done to a stream after it was created: undone, switched, tested. What to ask next, and what follows.
 
 An errand goes step by step, one request each: it looks at the stream, acts on it, and where no answer came it looks
 again before it acts again. What an answer leads to is either a later step of the same errand or its fate.

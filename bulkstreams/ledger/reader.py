@@ -22,7 +22,7 @@ from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
-from bulkstreams.ledger.errands import MARK
+from bulkstreams.ledger.errands import MARK, UNDOABLE, Site
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
@@ -288,6 +288,35 @@ class LedgerReader:
             this_run={self._fate(state): now for state, _, now, _ in rows if now},
             event=max((event for *_, event in rows if event is not None), default=None),
         )
+
+    def standing(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:
+        """Count by tenant the streams that this ledger created and that stand, as far as it knows, for their records.
+
+        Records of every reading count: what is no longer in the input was created all the same.
+        """
+        rows = self._ask(
+            """SELECT tenant.name, address, count(*) FROM record JOIN tenant ON tenant.id = record.tenant
+                WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(?))
+                GROUP BY tenant.id ORDER BY tenant.id""",
+            (orjson.dumps([str(state) for state in states]).decode(),),
+        )
+        return {str(name): Site(str(address), count) for name, address, count in rows}
+
+    def unfinished(self, kind: Kind) -> dict[str, Site]:
+        """Count by tenant the errands of a kind that a command which was cut short left to do."""
+        if not self._has_errands():
+            return {}
+        rows = self._ask(
+            """SELECT tenant.name, address, count(*) FROM errand INDEXED BY errand_pending
+                 JOIN tenant ON tenant.id = errand.tenant
+                WHERE kind = ? AND state = 'pending' GROUP BY tenant.id ORDER BY tenant.id""",
+            (kind.value,),
+        )
+        return {str(name): Site(str(address), count) for name, address, count in rows}
+
+    def doubtful(self) -> int:
+        """Count the records, of every reading, of which nobody knows yet whether they were created."""
+        return int(self._ask("SELECT count(*) FROM record WHERE state IN ('in_doubt', 'in_flight')")[0][0])
 
     def errand_failures(self, kind: Kind, most: int = 20) -> list[Failure]:
         """Group what the newest command of a kind could not do by cause, as `failures` does."""
