@@ -48,6 +48,9 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
         f"{records['total']:,} records: {parts or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
+    if "smoke" in figures:
+        tested = _counted({name: count for name, count in figures["smoke"].items() if name != "total" and count})
+        lines.append(f"smoke: {figures['smoke']['total']:,} streams: {tested or 'none'}")
     lines += [_failure(one) for one in failures]
     return lines + _stopped(reasons)
 
@@ -94,15 +97,17 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     elif records["refused"] or records["conflict"]:
         again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
         yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
+    elif figures.get("smoke", {}).get("failed"):
+        yield f"See why deliveries failed: bulkstreams status {ledger}; to try those again: {command}"
 
 
-_ABOUT: Final = {
-    Kind.UNDO: "undone",
-    Kind.ENABLE: "switched on",
-    Kind.DISABLE: "switched off",
-    Kind.SMOKE: "tested",
+_COMMAND: Final = {
+    Kind.UNDO: ("undo",),
+    Kind.ENABLE: ("activate",),
+    Kind.DISABLE: ("activate", "--off"),
+    Kind.SMOKE: ("smoke",),
 }
-"""What a kind of errand is about, as people say it."""
+"""How errands of a kind are asked for."""
 
 
 def errand_summary(
@@ -117,8 +122,9 @@ def errand_summary(
         effort = ", ".join(
             f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT[1:]
         )
+        head = f"{' '.join(_COMMAND[kind])}: {records['total']:,} streams: {parts or 'nothing to do'}"
         lines = [
-            f"{records['total']:,} streams to be {_ABOUT[kind]}: {parts or 'none'}   (ledger: {figures['ledger']})",
+            f"{head}   (ledger: {figures['ledger']})",
             f"this run: {effort} in {duration(figures['elapsed_s'])}",
         ]
     lines += [_failure(one) for one in failures]
@@ -169,20 +175,16 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
         if not totals.total:
             continue
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
-        yield f"to be {_ABOUT[kind]}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        yield f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
         yield from map(_failure, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
             yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
 
 
 def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
-    words = {
-        Kind.UNDO: ["undo", str(reader.path)],
-        Kind.ENABLE: ["activate", str(reader.path)],
-        Kind.DISABLE: ["activate", str(reader.path), "--off"],
-        Kind.SMOKE: ["smoke", str(reader.path), "--event", totals.event or ""],
-    }[kind]
-    return shlex.join(["bulkstreams", *words])
+    first, *flags = _COMMAND[kind]
+    event = ["--event", totals.event or ""] if kind is Kind.SMOKE else []
+    return shlex.join(["bulkstreams", first, str(reader.path), *flags, *event])
 
 
 def status(reader: LedgerReader, now: float) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def undo(
     options = ErrandOptions(
         kind=Kind.UNDO, ledger=ledger, states=_states(state), limit=limit, manner=Manner(force=force, dry=dry_run)
     )
-    _confirm(options, "delete", yes=yes)
+    _confirm(options, settings, "delete", yes=yes)
     raise typer.Exit(_do(options, settings, progress, as_json=as_json))
 
 
@@ -110,7 +110,7 @@ def activate(
         limit=limit,
         manner=Manner(force=force, dry=dry_run),
     )
-    _confirm(options, "switch off" if off else "switch on", yes=yes)
+    _confirm(options, settings, "switch off" if off else "switch on", yes=yes)
     raise typer.Exit(_do(options, settings, progress, as_json=as_json))
 
 
@@ -188,11 +188,11 @@ def _states(text: str | None) -> Collection[State]:
     return tuple(known[name] for name in names)
 
 
-def _confirm(options: ErrandOptions, verb: str, *, yes: bool) -> None:
+def _confirm(options: ErrandOptions, settings: Settings, verb: str, *, yes: bool) -> None:
     """Ask whether it is meant; raise UsageError where it is not, or nobody can be asked."""
     if options.manner.dry or yes:
         return
-    found = prospect(options)
+    found = prospect(options, settings, os.environ)
     if not found.streams:
         return
     words = f"{verb} {found.words(options.limit)}"

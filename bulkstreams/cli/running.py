@@ -49,6 +49,9 @@ def run(
     no_preflight: Annotated[
         bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
     ] = False,
+    smoke: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="Send what was created a test event, and wait for its delivery.")
+    ] = None,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
     results: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
@@ -71,7 +74,7 @@ def run(
     # The sandbox needs no account, so an account's variables are none of its business.
     settings = load(asked, {} if sandbox else os.environ, Path.cwd())
     options = RunOptions(
-        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight
+        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight, smoke=smoke
     )
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     live = Live(say)

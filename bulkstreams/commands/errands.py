@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from bulkstreams.core.errands import COUNTED, Fate, Kind
 from bulkstreams.engine import (
     Errands,
     Fleet,
+    Job,
     LanePlan,
     Limits,
     Manner,
@@ -94,11 +95,11 @@ class ErrandSession(Session):
             if fleet.stopped is None:
                 await do_errands(fleet, ledger, self._book, self._sites, options.manner)
             totals, failures = reader.errands(options.kind), reader.errand_failures(options.kind, 3)
-            code = self._code(totals)
+            doubtful = reader.doubtful()
+            code = self._code(totals, doubtful)
             await ledger.end_run(time.time(), code, fleet.reasons)
             run = reader.last_run()
             assert run is not None
-            doubtful = reader.doubtful()
         return ErrandReport(
             kind=options.kind,
             figures=self._figures(totals, run, code, doubtful),
@@ -108,10 +109,15 @@ class ErrandSession(Session):
             failures=failures,
         )
 
-    def _code(self, totals: ErrandTotals) -> ExitCode:
+    def _code(self, totals: ErrandTotals, doubtful: int) -> ExitCode:
         if totals.fates.get(Fate.PENDING):
             return self.interrupted or ExitCode.STOPPED
-        return ended_with(self._options.kind, totals)
+        code = ended_with(self._options.kind, totals)
+        return ExitCode.IN_DOUBT if code is ExitCode.OK and doubtful and self._undoes else code
+
+    @property
+    def _undoes(self) -> bool:
+        return self._options.kind is Kind.UNDO
 
     def _figures(self, totals: ErrandTotals, run: Run, code: ExitCode, doubtful: int) -> dict[str, Any]:
         found = {
@@ -129,7 +135,7 @@ class ErrandSession(Session):
             },
             "stopped": dict(run.stopped),
         }
-        if doubtful and self._options.kind is Kind.UNDO:
+        if doubtful and self._undoes:
             found["in_doubt"] = doubtful
         return {"dry_run": True, **found} if self._options.manner.dry else found
 
@@ -160,6 +166,33 @@ async def do_errands(
 
     todo = {tenant: (site.pending, 0) for tenant, site in sites.items()}
     await fleet.run(todo, open_lane, lambda: keep_noting(fleet.outlook, ledger, fleet.clock))
+
+
+class Smoke:
+    """The test events of a run for what it has created: they are part of the run, and of its ledger's row."""
+
+    def __init__(self, event: str, ledger: Ledger, job: Job, wiring: Wiring, live: Live) -> None:
+        self._event = event
+        self._wiring = wiring
+        self._ledger = ledger
+        self._book = ledger.errands(Kind.SMOKE)
+        terms = Terms(
+            connector=job.connector, watcher=live, mask=job.mask, limits=Limits(deadline_s=job.limits.deadline_s),
+            retries=job.retries, timeout_s=job.timeout_s, connections=job.connections,
+        )  # fmt: skip
+        self.fleet = Fleet(terms, Recorder(self._book, live.settled))
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Test what this ledger created and was not tested yet; a tenant that cannot be used is left out, and told."""
+        sites = {}
+        for name, site in (await self._book.begin(Plan(event=self._event))).items():
+            try:
+                check_sites(self._wiring, self._ledger.path, {name: site})
+                sites[name] = site
+            except (LedgerAddressError, UsageError) as error:
+                say(f"not tested: {error.message}")
+        if sites:
+            await do_errands(self.fleet, self._ledger, self._book, sites, Manner())
 
 
 @asynccontextmanager
@@ -217,7 +250,7 @@ def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site]) -> None:
     Raises LedgerAddressError or UsageError; nothing was sent by then.
     """
     for name, site in sites.items():
-        if site.address == SANDBOX:
+        if site.address == SANDBOX and wiring.address(name) != SANDBOX:
             raise LedgerAddressError(
                 f"the ledger {path} is of a run with --sandbox, and that sandbox is gone with all its streams.",
                 hint="There is nothing left to be done with them; the ledger can be deleted.",
@@ -264,7 +297,10 @@ class Prospect:
         return f"{most}{count:,} event {'stream' if count == 1 else 'streams'} at {named}"
 
 
-def prospect(options: ErrandOptions) -> Prospect:
-    """Return what a command would be about, asking nobody but the ledger."""
+def prospect(options: ErrandOptions, settings: Settings, environment: Mapping[str, str]) -> Prospect:
+    """Return what a command would be about, asking nobody but the ledger; raises as `check_sites`."""
+    wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
-        return Prospect(reader.standing(options.states))
+        found = Prospect(reader.standing(options.states))
+    check_sites(wiring, options.ledger, found.sites)
+    return found

@@ -8,7 +8,7 @@ the same transaction as its fate. This module must never hold more than a call's
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -104,7 +104,10 @@ _SITES: Final = """
 
 
 def begin(db: sqlite3.Connection, kind: Kind, plan: Plan, run: int) -> dict[TenantName, Site]:
-    """Note what is to be done, and return where. What an earlier command of the kind left is part of it."""
+    """Note what is to be done, and return where. What an earlier command of the kind left is part of it.
+
+    Where there is nothing to do, the command before stays the newest: a rerun of what is done tells the same counts.
+    """
     values = {
         "kind": kind.value,
         "opposite": OPPOSITE.get(kind),
@@ -113,11 +116,8 @@ def begin(db: sqlite3.Connection, kind: Kind, plan: Plan, run: int) -> dict[Tena
         "run": run,
     }
     db.execute(_DROP, values)
-    fates = list(_AGAIN[kind])
-    if not is_unfinished(db, kind):
-        fates += _ANEW.get(kind, ())
-        mark = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-        db.execute(mark, (MARK + kind, str(run)))
+    goes_on = is_unfinished(db, kind)
+    fates = [*_AGAIN[kind], *(() if goes_on else _ANEW.get(kind, ()))]
     if kind is Kind.SMOKE:
         db.execute(_OTHER_EVENT, values)
     db.execute(_TAKE_UP, {**values, "fates": _list(fates)})
@@ -126,6 +126,9 @@ def begin(db: sqlite3.Connection, kind: Kind, plan: Plan, run: int) -> dict[Tena
         for sql in _OVERTAKE:
             db.execute(sql, values)
     found = db.execute(_SITES, values).fetchall()
+    if found and not goes_on:
+        mark = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        db.execute(mark, (MARK + kind, str(run)))
     return {TenantName(name): Site(address, pending) for name, address, pending in found}
 
 
@@ -222,16 +225,19 @@ def _list(values: Collection[str]) -> str:
 
 
 class ErrandBook:
-    """The errands of one kind, as the run that does them sees them. Every write is on disk when its call returns."""
+    """The errands of one kind, as the run that does them sees them. Every write is on disk when its call returns.
 
-    def __init__(self, writer: Writer, kind: Kind, run: int) -> None:
+    `run` tells the run that goes on, once it has begun.
+    """
+
+    def __init__(self, writer: Writer, kind: Kind, run: Callable[[], int]) -> None:
         self._writer = writer
         self._run = run
         self.kind = kind
 
     async def begin(self, plan: Plan) -> dict[TenantName, Site]:
         """Note what is to be done, and return at which tenants."""
-        return await self._writer.do(lambda db: begin(db, self.kind, plan, self._run))
+        return await self._writer.do(lambda db: begin(db, self.kind, plan, self._run()))
 
     async def claim(self, tenant: TenantName, after: int, count: int) -> list[Errand]:
         """Return the tenant's next pending errands, in order, from the id `after` on."""
@@ -242,7 +248,7 @@ class ErrandBook:
 
         def operation(db: sqlite3.Connection) -> None:
             if settlements:
-                settle(db, self.kind, settlements, self._run)
-            add_to_run(db, self._run, tally)
+                settle(db, self.kind, settlements, self._run())
+            add_to_run(db, self._run(), tally)
 
         await self._writer.do(operation)

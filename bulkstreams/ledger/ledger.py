@@ -171,8 +171,8 @@ class Ledger:
         await self._writer.do(operation)
 
     def errands(self, kind: Kind) -> ErrandBook:
-        """Return the errands of one kind, as this run does them; `begin_run` comes first."""
-        return ErrandBook(self._writer, kind, self.run_id)
+        """Return the errands of one kind, as a run does them; `begin_run` comes before anything is asked of them."""
+        return ErrandBook(self._writer, kind, lambda: self.run_id)
 
     async def same_source(self, source: str) -> bool:
         """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.

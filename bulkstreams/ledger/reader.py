@@ -55,6 +55,12 @@ class Result(NamedTuple):
     offset: int
     length: int
     digest: bytes | None
+    delivery: str | None = None
+    """What became of its stream's test event; empty: it was sent none; None: the ledger knows of no such events."""
+
+
+_OWN: Final = Result._fields[:-1]
+"""What a result has of its record."""
 
 
 class Run(NamedTuple):
@@ -244,7 +250,7 @@ class LedgerReader:
     def results(self, states: Iterable[State] = (), *, page: int = 1000) -> Iterator[Result]:
         """Yield the same records as they were first met, those in `states` if any are named."""
         wanted = orjson.dumps([str(state) for state in states]).decode()
-        columns = ", ".join(Result._fields)
+        columns, tested = ", ".join(_OWN), self.has_deliveries()
         after = 0
         reading = self._whole_reading()
         while rows := self._ask(
@@ -252,14 +258,16 @@ class LedgerReader:
                   AND (? = '[]' OR state IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?""",  # noqa: S608
             (reading, after, wanted, wanted, page),
         ):
-            yield from map(Result._make, rows)
-            after = rows[-1][Result._fields.index("id")]
+            found = [Result(*row) for row in rows]
+            after = found[-1].id
+            known = self.deliveries([one.id for one in found]) if tested else {}
+            yield from (one._replace(delivery=known.get(one.id, "")) if tested else one for one in found)
 
     def by_id(self, ids: Sequence[int]) -> list[Result]:
         """Return the records of these ids."""
-        columns = ", ".join(Result._fields)
+        columns = ", ".join(_OWN)
         return [
-            Result._make(row)
+            Result(*row)
             for row in self._ask(
                 f"SELECT {columns} FROM results WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608
                 (orjson.dumps(ids).decode(),),
@@ -271,15 +279,16 @@ class LedgerReader:
     def errands(self, kind: Kind) -> ErrandTotals:
         """Count the errands of the newest command of a kind, the parts of it that were cut short included.
 
-        Of smoke tests all that were delivered count, for as long as their stream is there.
+        Of smoke tests those that were delivered before count, too, and none whose stream is no longer there.
         """
         if not self._has_errands():
             return ErrandTotals({}, {})
         rows = self._ask(
             """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event) FROM errand
-                WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered' AND EXISTS (
+                WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered'))
+                  AND (kind <> 'smoke' OR EXISTS (
                           SELECT 1 FROM record WHERE record.id = errand.record AND anchor = 'created'
-                             AND record.remote_id = errand.remote_id)))
+                             AND record.remote_id = errand.remote_id))
                 GROUP BY state ORDER BY state""",
             {"kind": kind.value, "run": self._newest_run(), "since": self._since(kind)},
         )
@@ -326,6 +335,7 @@ class LedgerReader:
             """SELECT e.state, e.http_status, e.error_code, e.message, count(*), file, min(line), key
                  FROM errand AS e JOIN results ON results.id = e.record
                 WHERE e.kind = ? AND e.run >= ? AND e.state IN ('changed', 'failed', 'unconfirmed')
+                  AND e.remote_id = results.remote_id AND results.state <> 'undone'
                 GROUP BY e.state, e.http_status, e.error_code, e.message ORDER BY count(*) DESC, min(line) LIMIT ?""",
             (kind.value, self._since(kind), most),
         )
