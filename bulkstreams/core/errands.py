@@ -234,9 +234,13 @@ def delay(errand: Errand, settle_s: float, draw: float) -> float:
             return settle_s
         case Wait.BACKOFF:
             return backoff(errand.attempts, draw)
-        case Wait.DELIVERY:
-            pause: float = min(POLL_CAP_S, POLL_FIRST_S * 2.0 ** min(errand.polls, 16))
-            return pause
+        case _:
+            return _between_polls(errand.polls)
+
+
+def _between_polls(polls: int) -> float:
+    pause: float = min(POLL_CAP_S, POLL_FIRST_S * 2.0 ** min(polls, 16))
+    return pause
 
 
 # -- what a look says -------------------------------------------------------------------------------------------------
