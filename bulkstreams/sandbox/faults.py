@@ -1,6 +1,6 @@
 """The ways in which the sandbox can misbehave, and the dice that decide when.
 
-One draw per request from one seeded generator, so the same requests in the same order meet the same faults.
+One draw per request from a seeded generator, so the same requests in the same order meet the same faults.
 This module must never do the misbehaving: it only says which fault, if any, a request meets.
 """
 
