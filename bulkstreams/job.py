@@ -19,8 +19,9 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
 from bulkstreams.commands.session import Session
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.errors import BulkstreamsError, ExitCode, first_cause
+from bulkstreams.errors import BulkstreamsError, ExitCode, UsageError, first_cause
 from bulkstreams.ledger import Result
+from bulkstreams.model import Status
 from bulkstreams.sandbox import Sandbox, SandboxSettings
 
 Outcome = Result
@@ -51,6 +52,7 @@ class Job:
         *inputs: str | os.PathLike[str],
         limit: int | None = None,
         retry_failed: bool = False,
+        set_status: str | None = None,
         preflight: bool = True,
     ) -> AsyncIterator[Outcome]:
         """Yield the outcome of each record once it is durable; lines that cannot be sent come first.
@@ -61,8 +63,9 @@ class Job:
         names = [os.fspath(one) for one in inputs]
         check_inputs(names)
         options = RunOptions(
-            inputs=names, ledger=self._ledger, limit=limit, retry_failed=retry_failed, preflight=preflight
-        )
+            inputs=names, ledger=self._ledger, limit=limit, retry_failed=retry_failed, preflight=preflight,
+            set_status=None if set_status is None else _status(set_status),
+        )  # fmt: skip
         self.report = self._trouble = None
         send, receive = anyio.create_memory_object_stream[Sequence[Outcome]](BEHIND)
         left, ended = anyio.Event(), anyio.Event()
@@ -113,6 +116,16 @@ class Job:
                 self._trouble = cause
             finally:
                 ended.set()
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise UsageError(
+            f"set_status must be enabled or disabled (got {text!r}).",
+            hint="Leave it out to create each stream with the status of its line.",
+        ) from None
 
 
 async def _drain_when(left: anyio.Event, session: Session) -> None:

@@ -72,6 +72,13 @@ class Event(StrEnum):
     UNDONE = "undone"
 
 
+class Status(StrEnum):
+    """Whether a stream delivers events."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing wrong with a line: where in it (a JSON path, empty for the line itself) and what."""
@@ -170,7 +177,8 @@ class Doubt(NamedTuple):
     `digest` is of the definition that was sent, `current` of the line as it is now. `ours_since`: a stream that was
     made since then, in epoch seconds on the server's clock, may be the work of one of our attempts; None where no
     attempt can have been applied. `name_taken`: the last answer was a 409, so that very attempt was not applied.
-    `invalid`: what is wrong with the line as it is now, if it cannot be used any more.
+    `invalid`: what is wrong with the line as it is now, if it cannot be used any more. `status`: what its stream was
+    given in place of the line's own, or is to be; where there is one, a stream's status proves nothing.
     """
 
     id: int
@@ -182,6 +190,7 @@ class Doubt(NamedTuple):
     ours_since: float | None = None
     name_taken: bool = False
     invalid: str | None = None
+    status: str | None = None
 
 
 class Settlement(NamedTuple):

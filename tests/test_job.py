@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -163,5 +165,20 @@ def test_failures_stop_a_job_as_they_stop_a_run(tmp_path: Path, rule: dict[str, 
         assert job.report.figures["records"]["pending"] > 0
         (flag,) = rule
         assert f"--{flag.replace('_', '-')}: " in job.report.reasons["sandbox"]
+
+    run(work)
+
+
+def test_every_stream_can_be_given_one_status_and_no_other_text_is_one(tmp_path: Path) -> None:
+    """As the flag of the same name does; another word is refused before anything is read."""
+    path = write(tmp_path / "in.jsonl", ["a", "b"])
+
+    async def work() -> None:
+        async with bulkstreams.open(sandbox=True, ledger="in.ledger.db") as job:
+            with pytest.raises(bulkstreams.UsageError, match="enabled or disabled"):
+                await anext(job.run(path, set_status="off"))
+            assert [one.state async for one in job.run(path, set_status="disabled")] == ["created", "created"]
+        with closing(sqlite3.connect("in.ledger.db")) as db:
+            assert db.execute("SELECT DISTINCT status FROM record").fetchall() == [("disabled",)]
 
     run(work)

@@ -20,6 +20,7 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session, preview
 from bulkstreams.config import Flags, Settings, default_ledger, load
 from bulkstreams.errors import UsageError
+from bulkstreams.model import Status
 from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
@@ -49,6 +50,9 @@ def run(
     no_preflight: Annotated[
         bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
     ] = False,
+    set_status: Annotated[
+        Status | None, typer.Option(help="Create every stream with this status instead of its line's.")
+    ] = None,
     smoke: Annotated[
         str | None, typer.Option(metavar="EVENT", help="Send what was created a test event, and wait for its delivery.")
     ] = None,
@@ -74,8 +78,9 @@ def run(
     # The sandbox needs no account, so an account's variables are none of its business.
     settings = load(asked, {} if sandbox else os.environ, Path.cwd())
     options = RunOptions(
-        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight, smoke=smoke
-    )
+        inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
+        set_status=set_status, smoke=smoke,
+    )  # fmt: skip
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     live = Live(say)
     if dry_run:

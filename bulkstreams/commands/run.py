@@ -22,7 +22,7 @@ from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, LedgerWriteError, UsageError
 from bulkstreams.ledger import ErrandTotals, Failure, Ledger, LedgerReader, Run, Totals
-from bulkstreams.model import State
+from bulkstreams.model import State, Status
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver, mask
 from bulkstreams.source import open_input
@@ -41,6 +41,7 @@ class RunOptions:
     ledger: Path | None = None
     limit: int | None = None
     retry_failed: bool = False
+    set_status: Status | None = None
     preflight: bool = True
     smoke: str | None = None
 
@@ -214,6 +215,7 @@ async def open_session(
             retries=settings.retries,
             timeout_s=settings.timeout_s,
             retry_failed=options.retry_failed,
+            set_status=options.set_status and options.set_status.value,
             preflight=options.preflight,
             connections=connections(server_inside=settings.sandbox_url is not None),
         )

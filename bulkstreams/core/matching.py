@@ -2,6 +2,7 @@
 
 A digest has four parts, so that two of them tell which parts of two definitions differ. It is what the ledger keeps of
 a definition: enough to notice a change, to name it, and to recognise a stream at the tenant, and nothing more.
+Where a run gives streams a status in place of their lines', that part takes no part: it may have been switched since.
 This module must never see a socket, nor let a secret value into a digest.
 """
 
@@ -9,18 +10,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from bulkstreams.model import SECRET_FIELDS, Doubt, Event
+from bulkstreams.model import SECRET_FIELDS, Doubt, Event, Status
 
 PARTS: Final = ("name", "subscriptions", "destination", "status")
 _WIDTH: Final = 8  # bytes a part: 2**-64 that an edit goes unnoticed
 _SHOWN_ONLY: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})
 _USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
+_BUT_STATUS: Final = _WIDTH * PARTS.index("status")  # bytes: the status is the last part
 DEFAULT_STATUS: Final = "enabled"  # what the API gives a stream whose create names no status
 
 
@@ -56,6 +58,11 @@ def _part(text: str) -> bytes:
 
 
 _repeated = lru_cache(maxsize=512)(_part)  # few statuses and sets of events make up most of an input
+
+
+def with_any_status(rest: bytes) -> list[bytes]:
+    """Return every digest that a line may have of which `rest` is all but the status (see `mark`)."""
+    return [rest + _repeated(status.value) for status in Status]
 
 
 def _destination(destination: object) -> str:
@@ -112,8 +119,8 @@ class Stream:
 
     @property
     def mark(self) -> str | bytes:
-        """Return what a stream is known by in a listing: its name, or without one the digest of what shows."""
-        return self.digest if self.name is None else self.name
+        """Return what a stream is known by in a listing: its name, or without one what shows, but for the status."""
+        return self.digest[:_BUT_STATUS] if self.name is None else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,23 @@ class Judgement:
 
 def mark(doubt: Doubt) -> str | bytes:
     """Return what a record's stream is known by in a listing."""
-    return doubt.digest if doubt.name is None else doubt.name
+    return doubt.digest[:_BUT_STATUS] if doubt.name is None else doubt.name
+
+
+def in_turn(doubts: Iterable[Doubt]) -> list[Doubt]:
+    """Return records in the order in which they are to be judged: first those that take streams of one status alone.
+
+    Where nothing but their number tells nameless streams apart, the others then take what is left.
+    """
+    return sorted(doubts, key=lambda doubt: doubt.status is not None)
+
+
+def _differing(doubt: Doubt, stream: Stream) -> tuple[str, ...]:
+    """Return the parts that count in which a stream differs from a record."""
+    if stream.digest == doubt.digest:
+        return ()
+    parts = differing(doubt.digest, stream.digest)
+    return parts if doubt.status is None else tuple(part for part in parts if part != "status")
 
 
 def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *, mature: bool) -> Judgement | None:
@@ -139,14 +162,14 @@ def judge(doubt: Doubt, found: Sequence[Stream], owned: Collection[str] = (), *,
     """
     if doubt.name is None:
         found = _twins(doubt, found, owned)
-    equal = [stream for stream in found if stream.digest == doubt.digest]
+    equal = [stream for stream in found if not _differing(doubt, stream)]
     if equal:
         # Of several, the newest: only one made after our intent can be ours.
         stream = max(equal, key=lambda one: one.created_at or 0.0)
         ours = stream.id not in owned and _may_be_ours(doubt, stream)
         return Judgement(Event.FOUND_OURS if ours else Event.FOUND_EQUAL, stream)
     if found:
-        return Judgement(Event.FOUND_DIFFERENT, found[0], differing(doubt.digest, found[0].digest))
+        return Judgement(Event.FOUND_DIFFERENT, found[0], _differing(doubt, found[0]))
     return Judgement(Event.ABSENT) if mature or doubt.name_taken else None
 
 
@@ -155,13 +178,17 @@ def _twins(doubt: Doubt, found: Sequence[Stream], owned: Collection[str]) -> lis
 
     Several records may have one definition and no name, and nothing but their number tells their streams apart: so
     each takes a stream that no other record stands for, and one that may have been sent takes only what was made
-    since, the oldest first, lest it take a twin's and leave it one that is too old. A 409 cannot be about a name that
-    there is none of.
+    since, the oldest first, lest it take a twin's and leave it one that is too old. Where a status was given, one that
+    has it comes before one that was switched. A 409 cannot be about a name that there is none of.
     """
     if doubt.name_taken and doubt.ours_since is None:
         return []
-    free = [one for one in found if one.id not in owned and (doubt.ours_since is None or _may_be_ours(doubt, one))]
-    return sorted(free, key=lambda one: one.created_at or 0.0)[:1]
+    free = [
+        one
+        for one in found
+        if one.id not in owned and not _differing(doubt, one) and (doubt.ours_since is None or _may_be_ours(doubt, one))
+    ]
+    return sorted(free, key=lambda one: (doubt.status not in {None, one.status}, one.created_at or 0.0))[:1]
 
 
 def _may_be_ours(doubt: Doubt, stream: Stream) -> bool:

@@ -20,14 +20,26 @@ if TYPE_CHECKING:
 
 
 class Creating:
-    """The creates of one lane. `prepare` gives the body of a claim; `compares`: it wants the digests of claims."""
+    """The creates of one lane. `prepare` gives the body of a claim; `compares`: it wants the digests of claims.
+
+    `set_status` is what that body gives every stream in place of its line's status; None: nothing.
+    """
 
     scopes = "the scopes create:event_streams and read:event_streams"
 
-    def __init__(self, lane: Lane, ledger: Ledger, prepare: Callable[[Claim], bytes], *, compares: bool) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        ledger: Ledger,
+        prepare: Callable[[Claim], bytes],
+        *,
+        compares: bool,
+        set_status: str | None = None,
+    ) -> None:
         self._lane = lane
         self._ledger = ledger
         self._compares = compares
+        self._set_status = set_status
         self._survey: Survey | None = None
         self.doubts = Reconciler(lane, ledger)
         self.attempts = Attempts(lane, self.doubts, prepare)
@@ -35,7 +47,7 @@ class Creating:
 
     def expect(self, *, in_doubt: int = 0, survey: bool = False) -> None:
         """Take in, before the lane runs, how many records are in doubt, and whether to look first what is there."""
-        self._survey = Survey(self._lane, self._ledger) if survey else None
+        self._survey = Survey(self._lane, self._ledger, self._set_status) if survey else None
         if in_doubt:
             self.doubts.expect(in_doubt)
 
@@ -63,8 +75,9 @@ class Creating:
         """Claim records: whatever is made at the tenant from `server_now` on may be their work."""
         lane = self._lane
         return await self._ledger.claim(
-            lane.tenant, count, lane.tools.clock.wall(), server_now=server_now, digests=self._compares
-        )
+            lane.tenant, count, lane.tools.clock.wall(), server_now=server_now, digests=self._compares,
+            status=self._set_status,
+        )  # fmt: skip
 
     def release(self, claim: Claim) -> None:
         """Have a record pending again that was not sent."""

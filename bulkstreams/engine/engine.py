@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -38,7 +39,10 @@ class RunWatcher(Watcher, LaneWatcher, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run."""
+    """What a run is about. `connections` is how many it may have open at once, `seats` how many lanes may run.
+
+    `set_status` is what every stream that it creates is given in place of its line's status; None: nothing.
+    """
 
     inputs: Sequence[Input]
     rules: Rules
@@ -54,6 +58,7 @@ class Job:
     timeout_s: float = 30.0
     settle_s: float = 2.0
     retry_failed: bool = False
+    set_status: str | None = None
     preflight: bool = True
     connections: int = 100_000
     seats: int = MOST_SEATS
@@ -75,6 +80,8 @@ class Engine:
         self._ledger = ledger
         self._clock: Clock = clock or SystemClock()
         self._files: Mapping[int, Input] = {}
+        # Told apart once for all, not at each record.
+        self._body = prepare if job.set_status is None else partial(prepare, status=job.set_status)
         self._todo: Mapping[TenantName, tuple[int, int]] = {}
         self._reading = anyio.CancelScope()
         terms = Terms(
@@ -164,7 +171,7 @@ class Engine:
         survey = self.job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
 
         def creating(lane: Lane) -> Creating:
-            work = Creating(lane, self._ledger, self._prepare, compares=self._compares)
+            work = Creating(lane, self._ledger, self._prepare, compares=self._compares, set_status=self.job.set_status)
             work.expect(in_doubt=in_doubt, survey=survey)
             return work
 
@@ -189,7 +196,7 @@ class Engine:
         """
         one = self._files[claim.input]
         data = one.read_at(claim.offset, claim.length)
-        body = prepare(data, self.job.resolve)
+        body = self._body(data, self.job.resolve)
         if body is None or (not one.trusted and line_digest(data) != claim.digest):
             raise InputChangedError(
                 f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",

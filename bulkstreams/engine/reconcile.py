@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from bulkstreams.core import outcome
-from bulkstreams.core.matching import Judgement, Stream, judge, mark
+from bulkstreams.core.matching import Judgement, Stream, in_turn, judge, mark
 from bulkstreams.core.retry import look_up_now
 from bulkstreams.engine.listing import Listing
 from bulkstreams.ledger import Ledger
@@ -185,7 +185,7 @@ class Reconciler:
         return _LookUp(began, doubts, found, Listing(lane, "records stay in doubt")) if doubts else None
 
     def _judge(self, look_up: _LookUp, owned: set[str]) -> None:
-        for doubt in map(self._dated, look_up.doubts):
+        for doubt in map(self._dated, in_turn(look_up.doubts)):
             mature = self._settles_at.get(doubt.id, self._earlier_settle_at) <= look_up.began
             judgement = judge(doubt, look_up.found[mark(doubt)], owned, mature=mature)
             if judgement is None:

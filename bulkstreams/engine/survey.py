@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
-from bulkstreams.core.matching import Judgement, Stream, judge, mark
+from bulkstreams.core.matching import Judgement, Stream, in_turn, judge, mark, with_any_status
 from bulkstreams.engine.listing import Listing
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Doubt, Event, State
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 
 class Survey:
-    """One listing of a lane's tenant, held against the lane's pending records a page at a time."""
+    """One listing of a lane's tenant, held against the lane's pending records a page at a time.
 
-    def __init__(self, lane: Lane, ledger: Ledger) -> None:
+    `set_status` is what these are to be given in place of their lines' status.
+    """
+
+    def __init__(self, lane: Lane, ledger: Ledger, set_status: str | None = None) -> None:
         self._lane = lane
         self._ledger = ledger
+        self._set_status = set_status
         self._listing = Listing(lane, "nothing was sent")
         self._differing: dict[int, tuple[Doubt, Judgement]] = {}
 
@@ -61,13 +65,13 @@ class Survey:
         for stream in page.streams:
             by_mark.setdefault(stream.mark, []).append(stream)
         names = [one for one in by_mark if isinstance(one, str)]
-        digests = [one for one in by_mark if isinstance(one, bytes)]
-        records = await ledger.unsent(self._lane.tenant, names, digests)
+        digests = [its for one in by_mark if isinstance(one, bytes) for its in with_any_status(one)]
+        records = await ledger.unsent(self._lane.tenant, names, digests, self._set_status)
         if records:
             # Whose a stream is matters only where it may be a nameless twin's, or the work of an attempt of ours.
             asked = any(one.name is None or one.ours_since is not None for one in records)
             owned = await ledger.owned(self._lane.tenant, [one.id for one in page.streams]) if asked else set()
-            for record in records:
+            for record in in_turn(records):
                 self._judge(record, by_mark[mark(record)], owned)
 
     def _judge(self, record: Doubt, streams: list[Stream], owned: set[str]) -> None:

@@ -141,7 +141,7 @@ CREATE TABLE record (
     anchor_name   TEXT,                   -- the name that was sent; it counts where there is an `anchor_digest`
     run           INTEGER,                -- the run that last sent or settled it
     duplicate_of  INTEGER,
-    status        TEXT,                   -- the status that its stream was given in place of the line's
+    status        TEXT,                   -- what the last attempt gave its stream in place of the line's status
     updated_at    TEXT                    -- its stream's own, as our last change of it left that; null: as created
 );
 CREATE UNIQUE INDEX record_key ON record (tenant, key);

@@ -255,18 +255,34 @@ class Ledger:
     # -- the hot path -------------------------------------------------------------------------------------------------
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
+        self,
+        tenant: TenantName,
+        count: int,
+        now: float,
+        *,
+        server_now: float | None = None,
+        digests: bool = True,
+        status: str | None = None,
     ) -> list[Claim]:
         """Mark the next `count` pending records of a tenant as in flight and return them, once that is durable.
 
         `now` is by our clock, `server_now` by the tenant's; where that is not known yet, ours has to do. Their digests
-        come with them unless nobody compares them.
+        come with them unless nobody compares them. `status`: what their streams will be given in place of their lines'.
         """
         id_, reading, run = self._tenants[tenant], self.reading_id, self.run_id
         since = now if server_now is None else server_now
         return await self._writer.do(
             lambda db: statements.claim(
-                db, id_, tenant, count, reading_id=reading, run=run, now=now, server_now=since, digests=digests
+                db,
+                id_,
+                tenant,
+                count,
+                reading_id=reading,
+                run=run,
+                now=now,
+                server_now=since,
+                digests=digests,
+                status=status,
             )
         )
 
@@ -303,10 +319,17 @@ class Ledger:
         values = {"tenant": id_, "reading": reading}
         return bool(await self._writer.do(lambda db: db.execute(sql, values).fetchone()[0]))
 
-    async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
-        """Return pending records of the tenant (at most `MOST_UNSENT`) under these names, or nameless ones so made."""
+    async def unsent(
+        self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes], status: str | None = None
+    ) -> list[Doubt]:
+        """Return pending records of the tenant (at most `MOST_UNSENT`) under these names, or nameless ones so made.
+
+        `status` is what they are to be given in place of their lines' own.
+        """
         id_, reading = self._tenants[tenant], self.reading_id
-        return await self._writer.do(lambda db: statements.unsent(db, id_, reading, names, digests, MOST_UNSENT))
+        return await self._writer.do(
+            lambda db: statements.unsent(db, id_, reading, names, digests, MOST_UNSENT, status)
+        )
 
     async def surveyed(self, tenant: TenantName) -> None:
         """Note that every record of the tenant and of this reading was looked for there.

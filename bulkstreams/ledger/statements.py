@@ -201,7 +201,7 @@ _CLAIMABLE: Final = """
 
 _CLAIM: Final = """
     UPDATE record SET state = 'in_flight', intent_at = ?, ours_since = coalesce(ours_since, ?), run = ?,
-                      http_status = NULL, anchor_digest = NULL
+                      http_status = NULL, anchor_digest = NULL, status = ?
      WHERE tenant = ? AND state = 'pending' AND reading = ? AND id BETWEEN ? AND ?"""
 
 
@@ -216,15 +216,17 @@ def claim(
     now: float,
     server_now: float,
     digests: bool = True,
+    status: str | None = None,
 ) -> list[Claim]:
     """Mark the tenant's next `count` pending records as in flight, and return them.
 
+    `status` is what their streams will be given in place of their lines' own.
     Until an attempt's answer says otherwise, whatever is made at the tenant from `server_now` on may be its work.
     """
     rows = orjson.loads(db.execute(_CLAIMABLE, (digests, tenant, reading_id, count)).fetchone()[0])
     if not rows:
         return []
-    db.execute(_CLAIM, (now, server_now, run, tenant, reading_id, rows[0][0], rows[-1][0]))
+    db.execute(_CLAIM, (now, server_now, run, status, tenant, reading_id, rows[0][0], rows[-1][0]))
     return [
         Claim(
             id_, name, Key(key), stream, input_, line, offset, length, bytes.fromhex(digest or ""), attempts, first,
@@ -294,16 +296,18 @@ _JUDGED: Final = """
     SELECT json_group_array(json_array(id, CASE WHEN anchor_digest IS NULL THEN name ELSE anchor_name END,
                                        hex(coalesce(anchor_digest, digest)), hex(digest), attempts,
                                        first_sent_at, ours_since, http_status = 409,
-                                       CASE error_code WHEN 'invalid' THEN message END))
+                                       CASE error_code WHEN 'invalid' THEN message END, {status}))
       FROM (SELECT * FROM record INDEXED BY {index}
              WHERE tenant = ? AND state = '{state}' AND reading = ? AND {which} ORDER BY id LIMIT ?)"""
 
-_DOUBTS: Final = _JUDGED.format(index="record_doubt", state="in_doubt", which="true")
-_BY_KEY: Final = _JUDGED.format(
+_DOUBTS: Final = _JUDGED.format(index="record_doubt", state="in_doubt", which="true", status="status")
+# What is pending will be given the run's; what an earlier run gave counts where its attempt may have been applied.
+_UNSENT: Final = _JUDGED.replace("{status}", "coalesce(?, CASE WHEN ours_since IS NOT NULL THEN status END)")
+_BY_KEY: Final = _UNSENT.format(
     index="record_key", state="pending", which="key IN (SELECT value FROM json_each(?)) AND name = key"
 )
 _ALIAS: Final = "key <> coalesce(name, '')"  # as the index has it: records whose key is not their name
-_BY_NAME: Final = _JUDGED.format(
+_BY_NAME: Final = _UNSENT.format(
     index="record_alias",
     state="pending",
     which=_ALIAS + " AND name IN (SELECT value FROM json_each(?))",  # noqa: S608
@@ -313,7 +317,7 @@ _BY_NAME: Final = _JUDGED.format(
 @lru_cache(maxsize=8)
 def _by_digest(digests: int) -> str:
     which = _ALIAS + f" AND name IS NULL AND digest IN ({', '.join('?' * digests)})"
-    return _JUDGED.format(index="record_alias", state="pending", which=which)
+    return _UNSENT.format(index="record_alias", state="pending", which=which)
 
 
 def doubts(db: sqlite3.Connection, tenant: int, reading_id: int, count: int) -> list[Doubt]:
@@ -322,26 +326,32 @@ def doubts(db: sqlite3.Connection, tenant: int, reading_id: int, count: int) -> 
 
 
 def unsent(
-    db: sqlite3.Connection, tenant: int, reading_id: int, names: Sequence[str], digests: Sequence[bytes], count: int
+    db: sqlite3.Connection,
+    tenant: int,
+    reading_id: int,
+    names: Sequence[str],
+    digests: Sequence[bytes],
+    count: int,
+    status: str | None = None,
 ) -> list[Doubt]:
     """Return pending records of the tenant that bear one of `names`, or none and one of `digests`.
 
-    Up to `count` by each of the three ways in which one may be found.
+    Up to `count` by each of the three ways in which one may be found. `status` is what they are to be given.
     """
     text = orjson.dumps(list(names)).decode()
     found = [
-        *_judged(db, _BY_KEY, tenant, reading_id, text, count),
-        *_judged(db, _BY_NAME, tenant, reading_id, text, count),
+        *_judged(db, _BY_KEY, status, tenant, reading_id, text, count),
+        *_judged(db, _BY_NAME, status, tenant, reading_id, text, count),
     ]
     if digests:
-        found += _judged(db, _by_digest(len(digests)), tenant, reading_id, *digests, count)
+        found += _judged(db, _by_digest(len(digests)), status, tenant, reading_id, *digests, count)
     return sorted(found, key=lambda doubt: doubt.id)
 
 
-def _judged(db: sqlite3.Connection, sql: str, *values: int | str | bytes) -> list[Doubt]:
+def _judged(db: sqlite3.Connection, sql: str, *values: int | str | bytes | None) -> list[Doubt]:
     return [
-        Doubt(id_, stream, bytes.fromhex(sent), bytes.fromhex(current), attempts, first, since, bool(taken), invalid)
-        for id_, stream, sent, current, attempts, first, since, taken, invalid in orjson.loads(
+        Doubt(id_, stream, bytes.fromhex(sent), bytes.fromhex(current), attempts, first, since, bool(taken), *rest)
+        for id_, stream, sent, current, attempts, first, since, taken, *rest in orjson.loads(
             db.execute(sql, values).fetchone()[0]
         )
     ]

@@ -106,17 +106,20 @@ def line_digest(data: bytes) -> bytes | None:
         return None
 
 
-def prepare(data: bytes, resolve: Callable[[Reference], str]) -> bytes | None:
+def prepare(data: bytes, resolve: Callable[[Reference], str], status: str | None = None) -> bytes | None:
     """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
-    A line that holds nothing to take out or to resolve is sent as it is. What `resolve` raises goes through.
+    A line that holds nothing to take out or to resolve is sent as it is, unless the stream is to have another `status`
+    than the line's. What `resolve` raises goes through.
     """
-    if not (_may_be_shown(data) or b"$" in data or b'"stream"' in data):
+    if not (_may_be_shown(data) or b"$" in data or b'"stream"' in data or status is not None):
         return data
     try:
         decoded = orjson.loads(data)
         definition = decoded.get("stream", decoded)
         _drop_response_only(definition)
+        if status is not None:
+            definition["status"] = status
         if definition["destination"]["type"] == "webhook":
             _resolve(definition["destination"]["configuration"]["webhook_authorization"], resolve)
         return orjson.dumps(definition)

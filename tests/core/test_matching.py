@@ -7,10 +7,21 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.core.matching import CLOCK_MARGIN_S, PARTS, Judgement, Stream, differing, digest, judge, mark
+from bulkstreams.core.matching import (
+    CLOCK_MARGIN_S,
+    PARTS,
+    Judgement,
+    Stream,
+    differing,
+    digest,
+    in_turn,
+    judge,
+    mark,
+    with_any_status,
+)
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event
 
 # How long a machine takes to draw or to run an example is no matter of these properties.
@@ -248,9 +259,22 @@ def test_a_name_that_was_taken_at_a_retry_may_be_ours() -> None:
 
 
 def test_a_stream_and_its_record_have_the_same_mark() -> None:
-    """A listing is searched by name, and without one by what shows."""
+    """A listing is searched by name, and without one by what shows, whatever the status is."""
     assert mark(doubt()) == stream().mark == "audit"
-    assert mark(doubt(name=None)) == Stream("est_1", None, SENT, None).mark == SENT
+    its = mark(doubt(name=None))
+    assert its == Stream("est_1", None, SENT, None).mark == Stream("est_1", None, OTHER, None).mark
+    assert its != Stream("est_1", None, digest({**webhook(), "name": "b"}), None).mark
+
+
+@CALM
+@given(DEFINITIONS)
+def test_a_nameless_mark_leads_to_every_digest_that_its_line_may_have(definition: Definition) -> None:
+    """From what shows of a stream, records are found in whichever status their lines ask for."""
+    nameless = {k: v for k, v in definition.items() if k != "name"}
+    digests = [digest({**nameless, "status": status}) for status in ("enabled", "disabled")]
+    its = Stream("est_1", None, digest(nameless), None).mark
+    assert isinstance(its, bytes)
+    assert with_any_status(its) == digests
 
 
 def test_of_several_equal_streams_the_newest_is_judged() -> None:
@@ -330,3 +354,87 @@ def test_a_nameless_record_takes_the_oldest_stream_that_may_be_its_own() -> None
     assert judge(lost, [second, first, old], {first.id}, mature=True) == Judgement(Event.FOUND_OURS, second)
     assert judge(lost, [old], mature=True) == Judgement(Event.ABSENT)
     assert judge(lost._replace(ours_since=None), [first, old], mature=True) == Judgement(Event.FOUND_EQUAL, old)
+
+
+# -- where a status was given in place of the line's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", [SENT, OTHER])
+@pytest.mark.parametrize("status", ["enabled", "disabled"])
+def test_where_a_status_was_given_no_status_is_a_difference(shown: bytes, status: str) -> None:
+    """A stream that was made with it, or that was switched since, is the record's as much as one with the line's."""
+    there = stream(mark=shown)
+    assert verdict(doubt(status=status), there) == Judgement(Event.FOUND_OURS, there)
+    assert verdict(doubt(status=status, ours_since=None), there) == Judgement(Event.FOUND_EQUAL, there)
+
+
+def test_where_a_status_was_given_other_parts_still_differ_and_are_named_alone() -> None:
+    """The message of such a conflict says nothing of a status that nobody asked for."""
+    other = stream(mark=digest({**webhook(method="basic"), "status": "disabled"}))
+    assert verdict(doubt(status="disabled"), other) == Judgement(Event.FOUND_DIFFERENT, other, ("destination",))
+    assert verdict(doubt(), other) == Judgement(Event.FOUND_DIFFERENT, other, ("destination", "status"))
+
+
+SHOWN = digest({"destination": {"type": "action", "configuration": {"action_id": "a"}}})
+SHOWN_OFF = digest({"destination": {"type": "action", "configuration": {"action_id": "a"}}, "status": "disabled"})
+
+
+def nameless(id_: str, at: float, status: str = "enabled") -> Stream:
+    """Return a nameless stream as a look-up shows it."""
+    return Stream(id_, None, SHOWN if status == "enabled" else SHOWN_OFF, at, status=status)
+
+
+def test_a_nameless_record_without_a_given_status_takes_only_its_own() -> None:
+    """Its mark leads to streams of both statuses; one of the other is not its own."""
+    lost = Doubt(1, None, SHOWN, SHOWN, 1, ours_since=100.0)
+    off, on = nameless("est_1", 101.0, "disabled"), nameless("est_2", 102.0)
+    assert judge(lost, [off, on], mature=True) == Judgement(Event.FOUND_OURS, on)
+    assert judge(lost, [off], mature=True) == Judgement(Event.ABSENT)
+    assert judge(lost, [off], mature=False) is None
+
+
+def test_a_nameless_record_with_a_given_status_takes_one_that_has_it_before_one_that_was_switched() -> None:
+    """The older one is another's more likely; but where there is no other, it was switched since."""
+    lost = Doubt(1, None, SHOWN, SHOWN, 1, ours_since=100.0, status="disabled")
+    on, off = nameless("est_1", 101.0), nameless("est_2", 102.0, "disabled")
+    assert judge(lost, [on, off], mature=True) == Judgement(Event.FOUND_OURS, off)
+    assert judge(lost, [on, off], {"est_2"}, mature=True) == Judgement(Event.FOUND_OURS, on)
+    assert judge(lost, [on, off], {"est_1", "est_2"}, mature=True) == Judgement(Event.ABSENT)
+    assert judge(lost, [nameless("est_3", 50.0, "disabled")], mature=True) == Judgement(Event.ABSENT)
+
+
+TWINS = st.lists(
+    st.tuples(
+        st.sampled_from(["enabled", "disabled"]),  # what the line asks for
+        st.sampled_from([None, "enabled", "disabled"]),  # what its stream was given in place of that
+        st.booleans(),  # whether it was switched since, where it may have been
+        st.booleans(),  # whether the attempt was applied
+    ),
+    max_size=6,
+)
+
+
+@CALM
+@given(TWINS)
+@example([("enabled", "enabled", True, True), ("enabled", None, False, True)])
+def test_in_turn_nameless_records_leave_no_stream_to_be_made_twice(twins: list[tuple[str, Any, bool, bool]]) -> None:
+    """However runs with and without a given status are mixed, and whatever was switched since, each stream is taken."""
+    digests = {"enabled": SHOWN, "disabled": SHOWN_OFF}
+    doubts = [
+        Doubt(i, None, digests[line], digests[line], 1, ours_since=100.0, status=its)
+        for i, (line, its, *_) in enumerate(twins)
+    ]
+    found = []
+    for line, its, switched, applied in twins:
+        status = its or line
+        if its is not None and switched:
+            status = "disabled" if status == "enabled" else "enabled"
+        if applied:
+            found.append(nameless(f"est_{len(found)}", 101.0, status))
+    owned: set[str] = set()
+    for one in in_turn(doubts):
+        judgement = judge(one, found, owned, mature=True)
+        assert judgement is not None
+        if judgement.stream is not None:
+            owned.add(judgement.stream.id)
+    assert len(owned) == len(found)

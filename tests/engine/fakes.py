@@ -103,6 +103,7 @@ class FakeLedger:
         self.settlements: dict[int, Settlement] = {}
         self.ours_since: dict[int, float | None] = dict.fromkeys(self.definitions)
         self.status: dict[int, int | None] = dict.fromkeys(self.definitions)
+        self.given: dict[int, str | None] = dict.fromkeys(self.definitions)
         self.surveys = 0
         self.intents: list[float] = []
         self.tally = Tally()
@@ -112,13 +113,20 @@ class FakeLedger:
         self.broken: Exception | None = None
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
+        self,
+        tenant: TenantName,
+        count: int,
+        now: float,
+        *,
+        server_now: float | None = None,
+        digests: bool = True,
+        status: str | None = None,
     ) -> list[Claim]:
         """Mark the next pending records as in flight."""
         await self._commit()
         ids = [id_ for id_, state in self.state.items() if state is State.PENDING][:count]
         for id_ in ids:
-            self.state[id_] = State.IN_FLIGHT
+            self.state[id_], self.given[id_] = State.IN_FLIGHT, status
         self.claims.append(len(ids))
         self.intents += [now if server_now is None else server_now] * len(ids)
         self.most_held = max(self.most_held, sum(state is State.IN_FLIGHT for state in self.state.values()))
@@ -155,14 +163,18 @@ class FakeLedger:
         mark = digest(one)
         return Doubt(
             id_, one.get("name"), mark, mark, self.attempts[id_], self.first_sent[id_], self.ours_since[id_],
-            self.status[id_] == 409,
+            self.status[id_] == 409, None, self.given[id_],
         )  # fmt: skip
 
-    async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
+    async def unsent(
+        self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes], status: str | None = None
+    ) -> list[Doubt]:
         """Return the pending records that bear one of the names, or none and one of the digests."""
         await self._commit()
         pending = [self._doubt(id_) for id_, state in self.state.items() if state is State.PENDING]
-        return [one for one in pending if (one.digest in digests if one.name is None else one.name in names)]
+        found = [one for one in pending if (one.digest in digests if one.name is None else one.name in names)]
+        sent = [one if one.ours_since is not None else one._replace(status=None) for one in found]
+        return sent if status is None else [one._replace(status=status) for one in found]
 
     async def surveyed(self, tenant: TenantName) -> None:
         """Count the surveys that were brought to their end."""
@@ -341,7 +353,9 @@ class Rig:
         credential: FakeCredential | None = None,
         clock: FakeClock | None = None,
         patience_s: float = PATIENCE_S,
+        set_status: str | None = None,
     ) -> None:
+        self.set_status = set_status
         self.ledger = FakeLedger(definitions)
         self.client = client or ScriptedClient()
         self.credential = credential or FakeCredential()
@@ -384,8 +398,9 @@ class Rig:
         return Creating(
             lane,
             self.ledger,  # type: ignore[arg-type]
-            lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
+            lambda claim: json.dumps(given(self.ledger.definitions[claim.id], self.set_status)).encode(),
             compares=False,
+            set_status=self.set_status,
         )
 
     def run(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
@@ -412,6 +427,11 @@ class Rig:
     def names(self) -> list[str]:
         """Return the names of the streams that are at the tenant, in order."""
         return sorted(str(one.get("name")) for one in self.client.streams)
+
+
+def given(definition: Mapping[str, Any], status: str | None) -> dict[str, Any]:
+    """Return a definition with another status, if there is one to give."""
+    return {**definition} if status is None else {**definition, "status": status}
 
 
 def webhook(name: str | None, endpoint: str = "https://example.com/hook", **more: Any) -> dict[str, Any]:

@@ -59,7 +59,14 @@ class LedgerOfMany(FakeLedger):
         return [id_ for id_, one in self.state.items() if one is state and self.tenant_of[id_] == tenant]
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
+        self,
+        tenant: TenantName,
+        count: int,
+        now: float,
+        *,
+        server_now: float | None = None,
+        digests: bool = True,
+        status: str | None = None,
     ) -> list[Claim]:
         """Mark the tenant's next pending records as in flight; a claim's offset is the record's number."""
         await self._commit()
@@ -72,7 +79,9 @@ class LedgerOfMany(FakeLedger):
         await self._commit()
         return [self._doubt(id_) for id_ in self._of(tenant, State.IN_DOUBT)][:count]
 
-    async def unsent(self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes]) -> list[Doubt]:
+    async def unsent(
+        self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes], status: str | None = None
+    ) -> list[Doubt]:
         """Return the tenant's pending records that bear one of the names."""
         await self._commit()
         return [one for one in map(self._doubt, self._of(tenant, State.PENDING)) if one.name in names]

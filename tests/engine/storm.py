@@ -23,7 +23,7 @@ from bulkstreams.engine.tools import LaneSettings, Tools
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Failure, Reply, Settlement, State, TenantName
 from bulkstreams.secrets import mask
-from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeClock, FakeLedger, ScriptedClient, webhooks
+from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeClock, FakeLedger, ScriptedClient, given, webhooks
 
 SETTLE_S = 2.0
 HANGS_S = 30.0
@@ -193,10 +193,17 @@ class KeptLedger(FakeLedger):
         self.intent_of: dict[int, float] = {}
 
     async def claim(
-        self, tenant: TenantName, count: int, now: float, *, server_now: float | None = None, digests: bool = True
+        self,
+        tenant: TenantName,
+        count: int,
+        now: float,
+        *,
+        server_now: float | None = None,
+        digests: bool = True,
+        status: str | None = None,
     ) -> list[Claim]:
         """Remember each record's intent."""
-        claims = await super().claim(tenant, count, now, server_now=server_now, digests=digests)
+        claims = await super().claim(tenant, count, now, server_now=server_now, digests=digests, status=status)
         self.intent_of |= dict.fromkeys((one.id for one in claims), now if server_now is None else server_now)
         return claims
 
@@ -233,6 +240,7 @@ class Storm:
         self.ceiling = rng.choice([Ceiling(rate=None, burst=1), Ceiling(rate=20.0, burst=5)])
         self.leaves_every = rng.choice([None, 0.1, 1.0, 10.0])
         self.left = self.may_leave = 0
+        self.set_status = "disabled" if seed % 3 == 0 else None
 
     # -- one life ------------------------------------------------------------------------------------------------------
 
@@ -258,8 +266,9 @@ class Storm:
         return Creating(
             lane,
             self.ledger,  # type: ignore[arg-type]
-            lambda claim: json.dumps(self.ledger.definitions[claim.id]).encode(),
+            lambda claim: json.dumps(given(self.ledger.definitions[claim.id], self.set_status)).encode(),
             compares=False,
+            set_status=self.set_status,
         )
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:

@@ -444,3 +444,51 @@ def test_a_server_that_never_tells_the_time_is_no_slower_for_it(survey: bool) ->
     assert rig.ledger.counts() == {"created": 40}
     assert client.most_at_once == 4
     assert min(rig.ledger.intents[1:]) >= NOON
+
+
+# -- a status in place of the lines' -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("set_status", [None, "enabled", "disabled"])
+def test_what_an_earlier_run_gave_a_status_is_ours_whatever_this_run_gives(set_status: str | None) -> None:
+    """Found with it or switched since, it was created; absent, it is sent with what this run says, and has that."""
+    client = ScriptedClient()
+    client.add(webhook("s0", status="disabled"), at=NOON - 1)
+    client.add(webhook("s1"), at=NOON - 1)
+    rig = Rig(webhooks(3), client, set_status=set_status)
+    for id_ in rig.ledger.definitions:
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON - 1)
+        rig.ledger.given[id_] = "disabled"
+    rig.run()
+    assert rig.ledger.counts() == {"created": 3}
+    assert [rig.ledger.settlements[id_].recovered for id_ in (1, 2, 3)] == [True, True, False]
+    assert [name for _, name in client.creates] == ["s2"]
+    assert client.streams[-1].get("status") == set_status
+    assert rig.ledger.given == {1: "disabled", 2: "disabled", 3: set_status}
+
+
+def test_doubts_of_runs_with_and_without_a_given_status_each_find_their_own() -> None:
+    """Of three nameless twins one was given a status and switched off since: it leaves the others theirs."""
+    client = ScriptedClient(unique=False)
+    one = webhook(None, "https://e.com/a")
+    for status in ("enabled", "enabled", "disabled"):
+        client.add({**one, "status": status}, at=NOON - 1)
+    rig = Rig([one] * 3, client)
+    for id_ in rig.ledger.definitions:
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON - 1)
+    rig.ledger.given[1] = "enabled"
+    rig.run()
+    assert rig.ledger.counts() == {"created": 3}
+    assert client.creates == []
+    assert rig.ledger.settlements[1].remote_id == "est_3"
+
+
+@pytest.mark.parametrize("name", ["s0", None])
+def test_a_lost_create_under_a_given_status_is_recovered(name: str | None) -> None:
+    """The stream shows that status and not its line's; it is the record's own all the same."""
+    client = ScriptedClient(lambda _name, n: After(LOST) if n == 1 else "ok")
+    rig = Rig([webhook(name)], client, set_status="disabled")
+    rig.run()
+    assert rig.ledger.counts() == {"created": 1}
+    assert rig.ledger.settlements[1].recovered
+    assert [one["status"] for one in client.streams] == ["disabled"]

@@ -202,3 +202,59 @@ def test_a_token_that_a_gateway_echoes_is_masked() -> None:
     rig = Rig(webhooks(1), client)
     lane = rig.run(survey=True)
     assert "Bearer ***" in str(lane.stopped)
+
+
+# -- a status in place of the lines' -----------------------------------------------------------------------------------
+
+
+def test_under_a_given_status_what_is_there_is_found_whatever_its_own_is() -> None:
+    """Streams that an earlier run gave it, and those that were switched since, exist; what is missing is given it."""
+    client = ScriptedClient()
+    for i in range(4):
+        client.add(webhook(f"s{i}", status=("enabled", "disabled")[i % 2]), at=LONG_AGO)
+    client.add(webhook("s4", "https://e.com/other", status="disabled"), at=LONG_AGO)
+    rig = Rig(webhooks(6), client, set_status="disabled")
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"exists": 4, "conflict": 1, "created": 1}
+    assert str(rig.ledger.settlements[5].message).endswith("differs in: destination")
+    assert (client.streams[-1]["name"], client.streams[-1]["status"]) == ("s5", "disabled")
+    assert rig.ledger.given[6] == "disabled"
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 50])
+@pytest.mark.parametrize("set_status", ["enabled", "disabled"])
+def test_under_a_given_status_nameless_twins_are_counted_whatever_their_own_is(page_size: int, set_status: str) -> None:
+    """Of four nameless records that differ in nothing but their status, three streams are there: one is made."""
+    client = ScriptedClient(unique=False)
+    client.page_size = page_size
+    on, off = (webhook(None, "https://e.com/a", status=status) for status in ("enabled", "disabled"))
+    for one in (off, off, on):
+        client.add(one, at=LONG_AGO)
+    rig = Rig([on, on, off, webhook(None, "https://e.com/a")], client, set_status=set_status)
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"exists": 3, "created": 1}
+    assert len({settled.remote_id for settled in rig.ledger.settlements.values()}) == 4
+    assert client.streams[-1]["status"] == set_status
+
+
+def test_without_a_given_status_a_nameless_stream_of_another_is_no_records_own() -> None:
+    """What the line asks for is not there: it is made."""
+    client = ScriptedClient(unique=False)
+    client.add(webhook(None, "https://e.com/a", status="disabled"), at=LONG_AGO)
+    rig = Rig([webhook(None, "https://e.com/a")], client)
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"created": 1}
+    assert len(client.streams) == 2
+
+
+@pytest.mark.parametrize("name", ["s0", None])
+def test_what_a_given_status_came_to_late_is_found_by_a_run_without_one(name: str | None) -> None:
+    """A lost attempt that was taken for absent took effect after all, with the status that its run gave."""
+    client = ScriptedClient(unique=False)
+    client.add(webhook(name, status="disabled"), at=NOON - 5)
+    rig = Rig([webhook(name)], client)
+    rig.ledger.ours_since[1], rig.ledger.given[1] = NOON - 6.0, "disabled"
+    rig.run(survey=True)
+    assert rig.ledger.counts() == {"created": 1}
+    assert rig.ledger.settlements[1].recovered
+    assert client.creates == []

@@ -382,3 +382,63 @@ async def test_a_line_that_is_valid_again_leaves_no_trace_on_its_doubt(path: Pat
         await read(ledger, [good("a")])
         (doubt,) = await ledger.doubts(ACME, 9)
         assert (doubt.invalid, column(path, "error_code")) == (None, None)
+
+
+# -- a status in place of the line's -----------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_given_status_is_durable_with_the_intent_and_the_digest_stays_the_lines_own(path: Path) -> None:
+    """Another process sees it as soon as the claim is there; a rerun calls no line changed for it."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a"), good("b")])
+        (claim,) = await ledger.claim(ACME, 1, 20.0, status="disabled")
+        assert (column(path, "status"), column(path, "status", "b")) == ("disabled", None)
+        assert claim.digest == mark("a")
+        await ledger.settle([settled(claim, State.CREATED)], Tally())
+        await read(ledger, [good("a"), good("b")], source="another")
+        assert (states(path)["a"], column(path, "status")) == ("created", "disabled")
+        await read(ledger, [good("a", "disabled"), good("b")], source="a third")
+        assert states(path)["a"] == "conflict"
+
+
+@in_loop
+async def test_a_record_that_is_sent_again_without_a_status_has_none(path: Path) -> None:
+    """In doubt it keeps what its lost attempt gave, also when found absent; the next intent says what counts then."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a")])
+        (claim,) = await ledger.claim(ACME, 1, 20.0, status="disabled")
+        await ledger.settle([settled(claim, State.IN_DOUBT, ours_since=20.0)], Tally())
+        (doubt,) = await ledger.doubts(ACME, 9)
+        assert doubt.status == "disabled"
+        await ledger.settle([settled(claim, State.PENDING, ours_since=20.0)], Tally())
+        assert column(path, "status") == "disabled"
+        await ledger.claim(ACME, 1, 30.0)
+        assert column(path, "status") is None
+
+
+@in_loop
+async def test_a_process_that_dies_leaves_the_status_of_its_intents(path: Path) -> None:
+    """What was in flight is in doubt, with the status that its attempt would have given."""
+    ledger = await start(path)
+    await read(ledger, [good("a"), good("b")])
+    await ledger.claim(ACME, 1, 20.0, status="disabled")
+    await ledger.claim(ACME, 1, 20.0)
+    ledger.close()  # as a process that dies, without `end_run`
+    with await start(path, 50.0) as ledger:
+        await read(ledger, [good("a"), good("b")])
+        assert [doubt.status for doubt in await ledger.doubts(ACME, 9)] == ["disabled", None]
+
+
+@in_loop
+async def test_an_undone_record_that_is_created_anew_has_the_status_of_its_line(path: Path) -> None:
+    """What it was given once counts no more."""
+    with await start(path) as ledger:
+        await read(ledger, [good("a")])
+        (claim,) = await ledger.claim(ACME, 1, 20.0, status="disabled")
+        await ledger.settle([settled(claim, State.CREATED)], Tally())
+        await ledger.settle([settled(claim, State.UNDONE)], Tally())
+        await ledger.reopen(retry_failed=False)
+        assert [one.status for one in await ledger.unsent(ACME, ["a"], [])] == [None]
+        await ledger.claim(ACME, 1, 30.0)
+        assert column(path, "status") is None

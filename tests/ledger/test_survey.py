@@ -66,6 +66,24 @@ async def test_nameless_records_are_found_by_what_shows_of_them(path: Path) -> N
 
 
 @in_loop
+async def test_what_is_unsent_tells_the_status_that_its_stream_is_given(path: Path) -> None:
+    """The run's, however a record is found; else that of an earlier attempt, where one may have been applied."""
+    one = digest({"status": "disabled"})
+    with await start(path) as ledger:
+        await add(ledger, ("a", "a", mark("a")), ("k1", "b", mark("b")), ("mine", None, one), ("d", "d", mark("d")))
+        names = ["a", "b", "d"]
+        assert {found.status for found in await ledger.unsent(ACME, names, [one])} == {None}
+        assert [found.status for found in await ledger.unsent(ACME, names, [one], "enabled")] == ["enabled"] * 4
+        lost, refused, *_ = claims = await ledger.claim(ACME, 3, 20.0, status="disabled")
+        back = [settled(claim, State.PENDING, ours_since=None if claim is refused else 20.0) for claim in claims]
+        await ledger.settle(back, Tally())
+        found = await ledger.unsent(ACME, names, [one])
+        assert [one.status for one in found] == ["disabled", None, "disabled", None]
+        assert [one.status for one in await ledger.unsent(ACME, names, [one], "enabled")] == ["enabled"] * 4
+        assert lost.id == found[0].id
+
+
+@in_loop
 async def test_only_what_is_pending_in_this_reading_is_found(path: Path) -> None:
     """Records in another state, of another tenant, or no longer in the input are passed over."""
     with await start(path) as ledger:

@@ -97,6 +97,27 @@ def test_a_reference_is_resolved_just_before_sending(method: str, field: str, es
     assert asked == ["${env:A}"]
 
 
+@pytest.mark.parametrize("own", [None, "enabled", "disabled"])
+@pytest.mark.parametrize("status", ["enabled", "disabled"])
+def test_a_given_status_is_sent_in_place_of_the_lines(own: str | None, status: str) -> None:
+    """Bare or in an envelope, with a status of its own or without: all else of the definition is as it was."""
+    line = definition() if own is None else definition(status=own)
+    for text in (dump(line), dump({"stream": line, "key": "k"})):
+        prepared = prepare(text, never, status)
+        assert prepared is not None
+        assert json.loads(prepared) == {**line, "status": status}
+
+
+def test_a_given_status_keeps_nothing_from_being_resolved_or_left_out() -> None:
+    """A reference becomes its secret, and what only the API sets is not sent, as without one."""
+    line = definition(id="est_1", destination=webhook(method="bearer", token="${env:A}"))
+    prepared = prepare(dump(line), lambda _: SECRET, "disabled")
+    assert prepared is not None
+    sent = json.loads(prepared)
+    assert sent["destination"]["configuration"]["webhook_authorization"]["token"] == SECRET
+    assert (sent["status"], "id" in sent) == ("disabled", False)
+
+
 def test_a_name_that_looks_like_a_reference_is_not_resolved() -> None:
     """Only a webhook's secret is ever looked up."""
     line = definition(name="${env:A}", destination=action("${env:B}"))
@@ -145,7 +166,7 @@ def test_a_body_without_secrets_has_none_to_mask() -> None:
 @example(b"\\" + b"[" * 5000)
 def test_no_bytes_make_preparing_raise(line: bytes) -> None:
     """A line that changed into anything at all has a body or has none; and its secrets can be asked for."""
-    prepared = prepare(line, lambda _: SECRET)
-    assert isinstance(prepared, bytes | None)
+    assert isinstance(prepare(line, lambda _: SECRET), bytes | None)
+    assert isinstance(prepare(line, lambda _: SECRET, "disabled"), bytes | None)
     assert isinstance(secrets_in(line), tuple)
     assert isinstance(line_digest(line), bytes | None)
