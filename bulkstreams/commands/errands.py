@@ -206,7 +206,7 @@ async def open_errands(
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
         for sites in (reader.standing(options.states), reader.unfinished(options.kind)):
-            check_sites(wiring, options.ledger, sites)
+            check_sites(wiring, options.ledger, sites, reader.default_address())
     if not options.manner.dry:
         async with _open(options, options.ledger, settings, wiring, live) as session:
             yield session
@@ -244,10 +244,10 @@ async def _open(
         yield ErrandSession(ledger, book, fleet, options, live)
 
 
-def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site]) -> None:
+def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:
     """Raise where a tenant at which something is to be done is not where the ledger has it, or cannot be used.
 
-    Raises LedgerAddressError or UsageError; nothing was sent by then.
+    `default`: where the ledger has the tenant of lines that name none. Raises LedgerAddressError or UsageError; nothing was sent by then.
     """
     for name, site in sites.items():
         if site.address == SANDBOX and wiring.address(name) != SANDBOX:
@@ -255,7 +255,7 @@ def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site]) -> None:
                 f"the ledger {path} is of a run with --sandbox, and that sandbox is gone with all its streams.",
                 hint="There is nothing left to be done with them; the ledger can be deleted.",
             )
-        _check_address(wiring, path, name, site.address)
+        _check_address(wiring, path, name, site.address, default)
         located = wiring.locate(name)
         if isinstance(located, Problem):
             raise UsageError(
@@ -264,12 +264,11 @@ def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site]) -> None:
             )
 
 
-def _check_address(wiring: Wiring, path: Path, name: str, known: str) -> None:
-    """Raise LedgerAddressError where the configuration has a tenant elsewhere, or means another altogether."""
+def _check_address(wiring: Wiring, path: Path, name: str, known: str, default: str | None) -> None:
+    """Raise LedgerAddressError where the configuration has a tenant elsewhere, or another for lines that name none."""
     address = wiring.address(name)
-    default = wiring.address(None)
-    if address is None and default is not None and default != known:
-        address = default
+    if address is None and known == default:
+        address = wiring.address(None)
     if address is not None and address != known:
         raise LedgerAddressError(
             f"the ledger {path} has the tenant {name} at {known}, and the configuration means {address}.",
@@ -302,5 +301,5 @@ def prospect(options: ErrandOptions, settings: Settings, environment: Mapping[st
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
         found = Prospect(reader.standing(options.states))
-    check_sites(wiring, options.ledger, found.sites)
+        check_sites(wiring, options.ledger, found.sites, reader.default_address())
     return found

@@ -19,6 +19,9 @@ from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerWriteError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
 VERSION: Final = 3
+DEFAULT_TENANT: Final = "default_address"
+"""Under which `meta` has the address of the tenant of lines that name none."""
+
 _MAGIC: Final = b"SQLite format 3\x00"
 
 _SEAL: Final = """

@@ -28,14 +28,13 @@ from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes, statements
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
+from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
 
 _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
 """Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
-
-DEFAULT_TENANT: Final = "default_address"
 
 MOST_UNSENT: Final = 10_000
 """Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""

@@ -23,6 +23,7 @@ from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import MARK, UNDOABLE, Site
+from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
@@ -236,6 +237,11 @@ class LedgerReader:
         """Return where each tenant of this ledger is."""
         rows = self._ask("SELECT name, address FROM tenant ORDER BY name")
         return {str(name): str(address) for name, address in rows}
+
+    def default_address(self) -> str | None:
+        """Return where the tenant of lines that name none is; None where there were no such lines."""
+        rows = self._ask("SELECT value FROM meta WHERE name = ?", (DEFAULT_TENANT,))
+        return str(rows[0][0]) if rows else None
 
     def failures(self, most: int = 20) -> list[Failure]:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
