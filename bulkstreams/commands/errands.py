@@ -247,7 +247,8 @@ async def _open(
 def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:
     """Raise where a tenant at which something is to be done is not where the ledger has it, or cannot be used.
 
-    `default`: where the ledger has the tenant of lines that name none. Raises LedgerAddressError or UsageError; nothing was sent by then.
+    `default`: where the ledger has the tenant of lines that name none. Raises LedgerAddressError or UsageError; nothing
+    was sent by then.
     """
     for name, site in sites.items():
         if site.address == SANDBOX and wiring.address(name) != SANDBOX:

@@ -183,7 +183,7 @@ class Errands:
         absent = isinstance(answer, Reply) and answer.status == 404 and is_absent(answer.body)
         match errands.answered(answer, usable=read is not None, absent=absent):
             case Answered.DONE:
-                self._go_on(errand, self._done(errand, read), answer)
+                self._go_on(errand, self._done(errand, read, token), answer)
             case Answered.ABSENT:
                 self._go_on(errand, errands.absent(errand, **self._waited(errand)), answer)
             case Answered.LOST:
@@ -202,7 +202,7 @@ class Errands:
                 lane.put_back(errand)
                 lane.forbidden(answer, self._explain(answer, token)[1])
 
-    def _done(self, errand: Errand, read: Any) -> Errand | End:
+    def _done(self, errand: Errand, read: Any, token: str) -> Errand | End:
         """Say what follows from a usable answer to an errand's step."""
         now, retries = self._clock.monotonic(), self._lane.settings.retries
         match errand.step:
@@ -216,7 +216,7 @@ class Errands:
             case Step.SEARCH:
                 return errands.searched(errand, read[-1] if read else None, retries=retries, now=now)
             case Step.POLL:
-                read = read._replace(error=None if read.error is None else self._lane.tools.mask(read.error, ()))
+                read = read._replace(error=read.error and self._lane.tools.mask(read.error, (token,)))
                 return errands.polled(errand, read, **self._waited(errand))
 
     def _waited(self, errand: Errand) -> dict[str, float]:

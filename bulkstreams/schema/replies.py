@@ -18,6 +18,7 @@ MAX_MESSAGE: Final = 500  # characters of an error's own words that are kept
 MAX_BODY: Final = 16_384  # bytes of an error's body that are looked at
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")
+_USER: Final = re.compile(r"//[^/?#\s]*@")  # a user and a password before the host of an endpoint that is told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def _delivery(found: object) -> Delivery | None:
     attempts = found.get("attempts")
     told = [one.get("error_message") for one in attempts if isinstance(one, dict)] if isinstance(attempts, list) else []
     errors = [one for one in told if isinstance(one, str) and one]
-    return Delivery(found["id"], _text(found.get("status")), _one_line(errors[-1]) if errors else None)
+    error = _one_line(_USER.sub("//***@", errors[-1])) if errors else None
+    return Delivery(found["id"], _text(found.get("status")), error)
 
 
 def is_absent(data: bytes) -> bool:

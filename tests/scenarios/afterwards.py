@@ -47,13 +47,14 @@ class Scene:
 
 def kill_at_random(scene: Scene, command: str, *arguments: str, seed: int, kills: int) -> None:
     """Kill a command again and again, each time after a random number of requests of its own."""
-    chance = random.Random(seed)
+    chance, died = random.Random(seed), 0
     for _ in range(kills):
         running = scene.start(command, *arguments)
         wanted = _asked(scene) + chance.randint(1, 25)
         until(lambda running=running, wanted=wanted: _asked(scene) >= wanted or running.process.poll() is not None)
         running.signal(KILL)
-        running.wait()
+        died += running.wait().code == -KILL
+    assert died > 1, "it was over before it could be killed"
 
 
 def _asked(scene: Scene) -> int:

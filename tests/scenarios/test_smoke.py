@@ -32,7 +32,7 @@ def is_tested_once(scene: Scene, event: str = "user.created") -> bool:
 
 
 def test_each_stream_is_sent_one_event_and_its_delivery_is_recorded(make: Callable[..., Scene]) -> None:
-    """Where it was delivered, it is not tested again; where it failed, it says why, and the next command tries again."""
+    """What was delivered is not tested again; what failed says why, and the next command tries again."""
     scene = make(5, undeliverable=("s3",))
     ended = scene.run("smoke")
     assert (ended.code, ended.records) == (1, {"total": 5, "delivered": 4, "failed": 1})
