@@ -233,6 +233,22 @@ def test_a_page_is_one_get_from_its_cursor(cursor: str | None, query: str | None
     assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
 
 
+def test_a_page_of_actions_is_one_get_of_all_of_them() -> None:
+    """No filter is sent along: what it means to a server could hide an action that a line names."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer("200 OK", b"{}")
+
+    async def work(client: Client) -> Answer:
+        return await client.actions(2, TOKEN)
+
+    _, place = on(handler, work)
+    [(line, headers, body)] = place.requests
+    assert line == f"GET /t/acme/api/v2/actions/actions?page=2&per_page={PAGE_SIZE} HTTP/1.1"
+    assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
+
+
 @pytest.mark.parametrize(
     ("ask", "line", "sent"),
     [
@@ -426,6 +442,20 @@ def test_a_connection_lost_before_an_answer_leaves_doubt(how: str) -> None:
             wire.reset()
 
     answer, place = on(handler, create)
+    failure(answer, sent=True)
+    assert len(place.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_look_up_whose_connection_dies_is_not_repeated_unseen(how: str) -> None:
+    """Whether it is asked again is the lane's affair: a second GET of the library's own would pass the limiter by."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        if how == "reset":
+            wire.reset()
+
+    answer, place = on(handler, lambda client: client.page(None, TOKEN))
     failure(answer, sent=True)
     assert len(place.requests) == 1
 

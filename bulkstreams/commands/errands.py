@@ -205,7 +205,7 @@ async def open_errands(
     """
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
-        for sites in (reader.standing(options.states), reader.unfinished(options.kind)):
+        for sites in (reader.created(options.states), reader.unfinished(options.kind)):
             check_sites(wiring, options.ledger, sites, reader.default_address())
     if not options.manner.dry:
         async with _open(options, options.ledger, settings, wiring, live) as session:
@@ -301,6 +301,6 @@ def prospect(options: ErrandOptions, settings: Settings, environment: Mapping[st
     """Return what a command would be about, asking nobody but the ledger; raises as `check_sites`."""
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
-        found = Prospect(reader.standing(options.states))
+        found = Prospect(reader.created(options.states))
         check_sites(wiring, options.ledger, found.sites, reader.default_address())
     return found

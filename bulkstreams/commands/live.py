@@ -51,7 +51,12 @@ class Watched(Protocol):
 
 
 class Live:
-    """Watches one run: a reading's findings, the settlements, and what the lanes wait for."""
+    """Watches one run: a reading's findings, the settlements, and what the lanes wait for.
+
+    `has_total`: it is known from the beginning how much there is to do.
+    """
+
+    has_total = True
 
     def __init__(
         self,
@@ -142,6 +147,10 @@ class Live:
         """Return how many records this run is to settle; a look-up may settle more than it was to take."""
         return max(self.done, 0 if self.engine is None else self.engine.todo)
 
+    def count(self) -> str:
+        """Say how much is done."""
+        return f"{self.done:,}/{self.total:,}"
+
     def rate(self) -> float:
         """Return the records settled per second, over the last few seconds."""
         now = self._clock()
@@ -174,3 +183,22 @@ class Live:
         """Return the rate that is allowed, as people say it; empty where nobody knows."""
         progress = self.progress()
         return "" if progress is None or progress.allowed is None else f"{progress.allowed:.3g}/s allowed"
+
+
+class Reads(Live):
+    """Watches a command that only reads tenants: it counts streams, and nobody knows beforehand how many there are."""
+
+    has_total = False
+
+    def read(self, count: int) -> None:
+        """Count streams that were read."""
+        self.done += count
+        self._recent.append((self._clock(), self.done))
+
+    def count(self) -> str:
+        """Say how much is done."""
+        return f"{self.done:,} streams read"
+
+    def left(self) -> str:
+        """Say nothing."""
+        return ""

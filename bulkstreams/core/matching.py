@@ -44,6 +44,11 @@ def digest(definition: Mapping[str, Any]) -> bytes:
     )
 
 
+def with_action(mark: bytes, action_id: str) -> bytes:
+    """Return a digest as it would be if the destination were the action `action_id`."""
+    return mark[: 2 * _WIDTH] + _repeated(_action({"action_id": action_id})) + mark[3 * _WIDTH :]
+
+
 def differing(one: bytes, other: bytes) -> tuple[str, ...]:
     """Return the names of the parts in which two digests differ, in the order of `PARTS`."""
     return tuple(
@@ -108,7 +113,10 @@ CLOCK_MARGIN_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none."""
+    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none.
+
+    `by_name` is its digest with the name of its action in place of the id, where lines may have it so.
+    """
 
     id: str
     name: str | None
@@ -116,11 +124,17 @@ class Stream:
     created_at: float | None
     updated_at: float | None = None
     status: str | None = None
+    by_name: bytes | None = None
 
     @property
-    def mark(self) -> str | bytes:
+    def digests(self) -> tuple[bytes, ...]:
+        """Return the digests of the definitions that this stream may have been made from."""
+        return (self.digest,) if self.by_name is None else (self.digest, self.by_name)
+
+    @property
+    def marks(self) -> tuple[str | bytes, ...]:
         """Return what a stream is known by in a listing: its name, or without one what shows, but for the status."""
-        return self.digest[:_BUT_STATUS] if self.name is None else self.name
+        return tuple([one[:_BUT_STATUS] for one in self.digests]) if self.name is None else (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +163,7 @@ def _differing(doubt: Doubt, stream: Stream) -> tuple[str, ...]:
     """Return the parts that count in which a stream differs from a record."""
     if stream.digest == doubt.digest:
         return ()
-    parts = differing(doubt.digest, stream.digest)
+    parts = min((differing(doubt.digest, one) for one in stream.digests), key=len)
     return parts if doubt.status is None else tuple(part for part in parts if part != "status")
 
 

@@ -31,7 +31,7 @@ from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
-from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
+from bulkstreams.model import Claim, Doubt, Event, Pending, Settlement, State, TenantName
 
 _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
 """Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
@@ -195,6 +195,11 @@ class Ledger:
         """Begin a reading of the inputs and return its number, which each `Row` of it carries."""
 
         def operation(db: sqlite3.Connection) -> int:
+            # What is in doubt was sent with the actions that its line named then.
+            db.execute(
+                """UPDATE tenant SET refers = 0 WHERE refers AND NOT EXISTS (
+                       SELECT 1 FROM record INDEXED BY record_doubt WHERE tenant = tenant.id AND state = 'in_doubt')"""
+            )
             sql = "INSERT INTO reading (source, started_at) VALUES (?, ?) RETURNING id"
             return int(db.execute(sql, (source, now)).fetchone()[0])
 
@@ -210,6 +215,16 @@ class Ledger:
     async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
         """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
         return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+
+    async def note_references(self, tenants: Sequence[int]) -> None:
+        """Note that lines of the current reading name actions of these tenants (ids)."""
+        sql = "UPDATE tenant SET refers = 1 WHERE id IN (SELECT value FROM json_each(?))"
+        await self._writer.do(lambda db: db.execute(sql, (orjson.dumps(tenants).decode(),)).rowcount)
+
+    async def referring(self) -> frozenset[TenantName]:
+        """Return the tenants whose lines name actions, so that these have to be looked up."""
+        rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant WHERE refers").fetchall())
+        return frozenset(name for (name,) in rows)
 
     async def end_reading(self, now: float, inputs: Sequence[int]) -> None:
         """Note that the inputs were read to their ends, and forget keyless lines of earlier readings of them."""
@@ -317,6 +332,11 @@ class Ledger:
                                    AND id > (SELECT coalesce(surveyed, 0) FROM tenant WHERE id = :tenant))"""
         values = {"tenant": id_, "reading": reading}
         return bool(await self._writer.do(lambda db: db.execute(sql, values).fetchone()[0]))
+
+    async def pending(self, tenant: TenantName, after: int, count: int) -> list[Pending]:
+        """Return the next `count` pending records of the tenant whose ids are greater than `after`."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        return await self._writer.do(lambda db: statements.pending(db, id_, reading, after, count))
 
     async def unsent(
         self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes], status: str | None = None

@@ -269,6 +269,24 @@ class LedgerReader:
             known = self.deliveries([one.id for one in found]) if tested else {}
             yield from (one._replace(delivery=known.get(one.id, "")) if tested else one for one in found)
 
+    def standing(self, *, page: int = 1000) -> Iterator[Result]:
+        """Yield those of the same records for which a stream stands at the tenant, in the same order.
+
+        In conflict, that is the stream which differs; of a record whose line went bad, the one that was made of it.
+        """
+        columns = ", ".join(_OWN)
+        after = 0
+        reading = self._whole_reading()
+        while rows := self._ask(
+            f"""SELECT {columns} FROM results WHERE reading >= ? AND id > ? AND remote_id IS NOT NULL
+                  AND (state IN ('created', 'exists', 'conflict')
+                       OR (SELECT anchor FROM record WHERE record.id = results.id) IS NOT NULL)
+                ORDER BY id LIMIT ?""",  # noqa: S608
+            (reading, after, page),
+        ):
+            yield from (Result(*row) for row in rows)
+            after = rows[-1][_OWN.index("id")]
+
     def by_id(self, ids: Sequence[int]) -> list[Result]:
         """Return the records of these ids."""
         columns = ", ".join(_OWN)
@@ -304,7 +322,7 @@ class LedgerReader:
             event=max((event for *_, event in rows if event is not None), default=None),
         )
 
-    def standing(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:
+    def created(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:
         """Count by tenant the streams that this ledger created and that stand, as far as it knows, for their records.
 
         Records of every reading count: what is no longer in the input was created all the same.

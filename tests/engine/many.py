@@ -86,6 +86,10 @@ class LedgerOfMany(FakeLedger):
         await self._commit()
         return [one for one in map(self._doubt, self._of(tenant, State.PENDING)) if one.name in names]
 
+    async def referring(self) -> frozenset[TenantName]:
+        """Return the tenants whose lines name actions: none does."""
+        return frozenset()
+
     async def owned(self, tenant: TenantName, ids: Sequence[str]) -> set[str]:
         """Return the ids that records of the tenant stand for."""
         await self._commit()

@@ -394,11 +394,18 @@ def test_an_outage_costs_no_attempts() -> None:
 def test_a_look_that_has_grown_old_is_repeated_before_the_act() -> None:
     """A pause of minutes came between: somebody may have changed the stream meanwhile."""
     rig = Rig(Tenant(1))
-    rig.tenant.told = lambda request, n: 429 if request == "delete" and n == 1 else None
+    throttled = anyio.Event()
+
+    def told(request: str, n: int) -> Any:
+        if request == "delete" and n == 1:
+            throttled.set()
+            return 429
+        return None
+
+    rig.tenant.told = told
 
     async def pause(lane: Lane) -> None:
-        while not rig.tenant.times("delete"):
-            await anyio.sleep(0.005)
+        await throttled.wait()
         lane.limiter.pause(FRESH_S + 5.0, "a test")
         await anyio.sleep(1.0)
         rig.tenant.streams[0]["updated_at"] = "changed"

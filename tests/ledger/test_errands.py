@@ -413,8 +413,8 @@ async def test_what_stands_and_what_was_left_is_told_by_tenant(path: Path) -> No
     with await start(path) as ledger:
         await create(ledger, "a", "b")
         with LedgerReader(path) as reader:
-            assert reader.standing() == {ACME: Site(ADDRESS, 2)}
-            assert reader.standing([State.CONFLICT]) == {}
+            assert reader.created() == {ACME: Site(ADDRESS, 2)}
+            assert reader.created([State.CONFLICT]) == {}
             assert reader.unfinished(Kind.UNDO) == {}
             assert reader.doubtful() == 0
         await ledger.errands(Kind.UNDO).begin(Plan())
@@ -422,7 +422,7 @@ async def test_what_stands_and_what_was_left_is_told_by_tenant(path: Path) -> No
         await settle(ledger, Kind.UNDO, outcome(one, Fate.DELETED))
         with LedgerReader(path) as reader:
             assert reader.unfinished(Kind.UNDO) == {ACME: Site(ADDRESS, 1)}
-            assert reader.standing() == {ACME: Site(ADDRESS, 1)}
+            assert reader.created() == {ACME: Site(ADDRESS, 1)}
 
 
 @in_loop
@@ -481,7 +481,7 @@ async def test_a_ledger_of_an_older_format_has_no_errands_to_tell_of(path: Path)
         assert reader.errand_failures(Kind.UNDO) == []
         assert reader.unfinished(Kind.UNDO) == {}
         assert not reader.has_deliveries()
-        assert reader.standing() == {ACME: Site(ADDRESS, 1)}
+        assert reader.created() == {ACME: Site(ADDRESS, 1)}
         assert [one.delivery for one in reader.results()] == [None]
 
 

@@ -170,6 +170,10 @@ class Server:
         for one in definitions:
             self._ask("POST", tenant, "", json.dumps(one).encode(), 201)
 
+    def add_action(self, name: str, action_id: str, *, tenant: str = "sandbox") -> None:
+        """Give a tenant one more action."""
+        self._sandbox.add_action(name, action_id=action_id, tenant=tenant)
+
     def remove(self, name: str, *, tenant: str = "sandbox") -> None:
         """Delete a stream behind the engine's back."""
         for one in self.streams(tenant):
