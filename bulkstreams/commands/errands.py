@@ -180,7 +180,7 @@ class Smoke:
             connector=job.connector, watcher=live, mask=job.mask, limits=Limits(deadline_s=job.limits.deadline_s),
             retries=job.retries, timeout_s=job.timeout_s, connections=job.connections,
         )  # fmt: skip
-        self.fleet = Fleet(terms, Recorder(self._book, live.settled))
+        self.fleet = Fleet(terms, Recorder(self._book, live.errands_settled))
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Test what this ledger created and was not tested yet; a tenant that cannot be used is left out, and told."""
@@ -240,7 +240,7 @@ async def _open(
             connections=connections(),
         )
         connect = only_reading(settings.timeout_s) if options.manner.dry else None
-        fleet = Fleet(terms, Recorder(book, live.settled), SystemClock(), connect=connect)
+        fleet = Fleet(terms, Recorder(book, live.errands_settled), SystemClock(), connect=connect)
         yield ErrandSession(ledger, book, fleet, options, live)
 
 

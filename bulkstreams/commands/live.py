@@ -119,7 +119,7 @@ class Live:
 
     # -- settlements --------------------------------------------------------------------------------------------------
 
-    async def settled(self, batch: Sequence[Settlement] | Sequence[Outcome]) -> None:
+    async def settled(self, batch: Sequence[Settlement]) -> None:
         """Count what is durable now; look up what a person or a listener wants to see of it."""
         final = [one for one in batch if one.state not in _OPEN]
         self.done += len(final)
@@ -134,6 +134,21 @@ class Live:
         failed = [one.id for one in final if one.state in _FAILED][-3:]
         if failed:
             self.failures.extend(self.reader.by_id(failed))
+
+    async def errands_settled(self, batch: Sequence[Outcome]) -> None:
+        """Count the errands that have met their fates; whoever wants outcomes of records is told nothing of them."""
+        final = [one.state for one in batch if one.state not in _OPEN]
+        self.done += len(final)
+        self.states.update(final)
+        self._recent.append((self._clock(), self.done))
+
+    def turn_to(self, engine: Watched) -> None:
+        """Watch what comes after a run, from its beginning: what was counted so far is told elsewhere."""
+        self.engine = engine
+        self.done = 0
+        self.states.clear()
+        self.failures.clear()
+        self._recent.clear()
 
     # -- figures ------------------------------------------------------------------------------------------------------
 

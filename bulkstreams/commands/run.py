@@ -114,7 +114,8 @@ class RunSession(Session):
         """Send what was created its test events, and wait what becomes of them; return how they stand."""
         assert self.smoke is not None
         if self.engine.stopped is None:
-            self._engine = self.live.engine = self.smoke.fleet  # from here on a signal is for the tests
+            self._engine = self.smoke.fleet  # from here on a signal is for the tests
+            self.live.turn_to(self.smoke.fleet)
             await self.smoke.run(self.live.say)
         return reader.errands(Kind.SMOKE)
 

@@ -142,8 +142,10 @@ def test_a_run_can_test_what_it_has_created(desk: Desk, serve: Callable[..., Ser
     """In one command: its exit code says that a delivery failed although all were created."""
     server = serve(undeliverable=("s2",))
     desk.write("in.jsonl", webhooks(4))
-    ended = desk.provision(server, "in.jsonl", "--smoke", "user.created")
+    ended = desk.provision(server, "in.jsonl", "--smoke", "user.created", "--results", "rows.jsonl")
     assert (ended.code, ended.records) == (1, {"total": 4, "created": 4})
+    rows = (desk.folder / "rows.jsonl").read_text().splitlines()
+    assert len(rows) == 4, "a row a record, and none for its test"
     assert ended.json["smoke"] == {"total": 4, "delivered": 3, "unconfirmed": 0, "gone": 0, "failed": 1}
     scene = Scene(desk, server)
     assert is_tested_once(scene)
