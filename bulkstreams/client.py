@@ -25,6 +25,9 @@ from bulkstreams.model import Failure, Reply
 PAGE_SIZE: Final = 50
 """Streams, or actions, asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
 
+ACTIONS_PAGE_SIZE: Final = 20
+"""Actions asked for in a page of theirs: each is shown with its code, twice where it is deployed."""
+
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 """More than any page of the list can be; a longer reply is unusable, and is not read to its end."""
@@ -190,7 +193,7 @@ class Client:
 
     async def actions(self, page: int, token: str) -> Reply | Failure:
         """GET one page of the tenant's actions, the first of which is 0; all of them: a filter could hide one."""
-        query = {"page": str(page), "per_page": str(PAGE_SIZE)}
+        query = {"page": str(page), "per_page": str(ACTIONS_PAGE_SIZE)}
         return await self._send("GET", self._actions.with_query(query), token, None)
 
     # -- what is done to a stream after its creation -------------------------------------------------------------------
@@ -295,5 +298,4 @@ class OnlyReads:
     """What of a client only reads. Whoever is given this has nothing to write with, whatever his defects."""
 
     def __init__(self, client: Client) -> None:
-        self.page = client.page
-        self.stream = client.stream
+        self.page, self.stream, self.actions = client.page, client.stream, client.actions

@@ -51,11 +51,11 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
     if "smoke" in figures:
         tested = _counted({name: count for name, count in figures["smoke"].items() if name != "total" and count})
         lines.append(f"smoke: {figures['smoke']['total']:,} streams: {tested or 'none'}")
-    lines += [_failure(one) for one in failures]
-    return lines + _stopped(reasons)
+    lines += [failure_line(one) for one in failures]
+    return lines + stopped_lines(reasons)
 
 
-def _stopped(reasons: Mapping[str, str]) -> list[str]:
+def stopped_lines(reasons: Mapping[str, str]) -> list[str]:
     """Say which tenants were stopped, and why: a line for each reason, the most frequent ones first."""
     groups: dict[str, list[str]] = {}
     for tenant, reason in reasons.items():
@@ -127,13 +127,13 @@ def errand_summary(
             f"{head}   (ledger: {figures['ledger']})",
             f"this run: {effort} in {duration(figures['elapsed_s'])}",
         ]
-    lines += [_failure(one) for one in failures]
+    lines += [failure_line(one) for one in failures]
     if doubtful := figures.get("in_doubt"):
         lines.append(
             f"{doubtful:,} {'record is' if doubtful == 1 else 'records are'} in doubt: whether their streams were "
             "created is not known yet, so they were left"
         )
-    return lines + _stopped(reasons)
+    return lines + stopped_lines(reasons)
 
 
 def errand_next(kind: Kind, figures: Mapping[str, Any], hints: Sequence[str], command: str) -> str:
@@ -176,7 +176,7 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
             continue
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
         yield f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
-        yield from map(_failure, reader.errand_failures(kind))
+        yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
             yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
 
@@ -251,13 +251,13 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
     failures = reader.failures()
     if failures:
         lines.append("what failed or is in doubt, by cause:")
-        lines += [_failure(one) for one in failures]
+        lines += [failure_line(one) for one in failures]
     if run is not None:
         process = f"process {run.pid} on {run.host}"
         going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
-        lines += [f"  {text}" for text in _stopped(run.stopped)]
+        lines += [f"  {text}" for text in stopped_lines(run.stopped)]
         lines += _progress_lines(reader.note(), now)
     lines += _errand_lines(reader)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
@@ -291,7 +291,8 @@ def _progress_lines(note: Note | None, now: float) -> list[str]:
     return [f"  {text}" for text in [progress.left(now), *progress.lines(now, MOST_WAITS)] if text]
 
 
-def _failure(one: Failure) -> str:
+def failure_line(one: Failure) -> str:
+    """Say what failed with one cause, how often, and give an example."""
     status = one.http_status if one.http_status is not None and one.http_status >= 400 else None
     code = None if one.error_code == one.state else one.error_code
     cause = " ".join(str(part) for part in (status, code) if part is not None)

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bulkstreams.client import MAX_REPLY_BYTES, PAGE_SIZE, Client, OnlyReads, new_session
+from bulkstreams.client import ACTIONS_PAGE_SIZE, MAX_REPLY_BYTES, PAGE_SIZE, Client, OnlyReads, new_session
 from bulkstreams.model import Failure, Reply
 
 TOKEN = "s3cret-token"
@@ -245,7 +245,7 @@ def test_a_page_of_actions_is_one_get_of_all_of_them() -> None:
 
     _, place = on(handler, work)
     [(line, headers, body)] = place.requests
-    assert line == f"GET /t/acme/api/v2/actions/actions?page=2&per_page={PAGE_SIZE} HTTP/1.1"
+    assert line == f"GET /t/acme/api/v2/actions/actions?page=2&per_page={ACTIONS_PAGE_SIZE} HTTP/1.1"
     assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import afterwards, exporting, flags, importing, running, serving
+from bulkstreams.cli import afterwards, exporting, flags, importing, planning, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -100,8 +100,10 @@ def _states(text: str | None) -> list[State]:
 
 
 COMMANDS: Final = (
-    running.run,
     validate,
+    planning.plan,
+    running.run,
+    planning.verify,
     status,
     results,
     exporting.export,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.commands.copying import copy_ledger
 from bulkstreams.commands.errands import Smoke, counted, ended_with
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
@@ -182,9 +180,16 @@ def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s:
 
 @asynccontextmanager
 async def open_session(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
+    options: RunOptions,
+    settings: Settings,
+    environment: Mapping[str, str],
+    live: Live,
+    make: Callable[[Ledger, Job], Engine] = Engine,
 ) -> AsyncIterator[RunSession]:
-    """Open the inputs and the ledger of a run; the ledger stays held until the context ends."""
+    """Open the inputs and the ledger of a run; the ledger stays held until the context ends.
+
+    `make`: what is to become of them, where that is no run.
+    """
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
         inputs = []
@@ -221,7 +226,7 @@ async def open_session(
             connections=connections(server_inside=settings.sandbox_url is not None),
         )
         smoke = None if options.smoke is None else Smoke(options.smoke, ledger, job, wiring, live)
-        yield RunSession(ledger, Engine(ledger, job), live, smoke)
+        yield RunSession(ledger, make(ledger, job), live, smoke)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:
@@ -229,29 +234,3 @@ def check_inputs(inputs: Sequence[str]) -> None:
     twice = next((name for i, name in enumerate(inputs) if name in inputs[:i]), None)
     if twice is not None:
         raise UsageError(f"the input {twice} is named twice.", hint="Name each input once.")
-
-
-async def preview(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
-) -> tuple[dict[str, Any], ExitCode]:
-    """Say what a run would send, without sending and without touching the ledger: a copy of it is read into."""
-    path = options.ledger or default_ledger(options.inputs)
-    with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
-        copy = Path(folder) / path.name
-        if path.exists():
-            copy_ledger(path, copy)
-        draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
-        async with open_session(draft, settings, environment, live) as session:
-            await session.ledger.begin_run(time.time())
-            await session.engine.read()
-            await session.ledger.reopen(retry_failed=options.retry_failed)
-            with LedgerReader(copy) as reader:
-                totals = reader.totals()
-    records = {state.value: totals.records.get(state, 0) for state in COUNTED}
-    code = ExitCode.FAILURES if any(totals.records.get(state) for state in FAILED) else ExitCode.OK
-    return {
-        "dry_run": True,
-        "exit_code": int(code),
-        "would_send": min(records["pending"], options.limit or records["pending"]),
-        "records": {"total": totals.total, **records},
-    }, code

@@ -20,8 +20,8 @@ from bulkstreams.model import SECRET_FIELDS, Doubt, Event, Status
 
 PARTS: Final = ("name", "subscriptions", "destination", "status")
 _WIDTH: Final = 8  # bytes a part: 2**-64 that an edit goes unnoticed
-_SHOWN_ONLY: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})
-_USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
+PASSED_OVER: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})  # what only one side ever shows
+USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
 _BUT_STATUS: Final = _WIDTH * PARTS.index("status")  # bytes: the status is the last part
 DEFAULT_STATUS: Final = "enabled"  # what the API gives a stream whose create names no status
 
@@ -84,7 +84,7 @@ def _webhook(configuration: Mapping[str, Any]) -> str:
     found = configuration.get("webhook_authorization")
     endpoint = configuration.get("webhook_endpoint")
     if isinstance(endpoint, str) and "@" in endpoint:
-        endpoint = _USER.sub("//", endpoint)
+        endpoint = USER.sub("//", endpoint)
     if not isinstance(found, dict):
         return f"webhook\n{endpoint}"
     return f"webhook\n{endpoint}\n{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"
@@ -103,7 +103,7 @@ _SHOWN: Final = {"webhook": _webhook, "eventbridge": _eventbridge, "action": _ac
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
-        return {k: _without_secrets(v) for k, v in value.items() if k not in _SHOWN_ONLY}
+        return {k: _without_secrets(v) for k, v in value.items() if k not in PASSED_OVER}
     return value
 
 

@@ -7,7 +7,7 @@ never decide anything itself: it only puts the four together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bulkstreams.engine.attempts import Attempts
@@ -15,6 +15,7 @@ from bulkstreams.engine.reconcile import Reconciler
 from bulkstreams.engine.survey import Survey
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim, Event
+from bulkstreams.schema import Page
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
@@ -51,10 +52,15 @@ class Creating:
         self.attempts = Attempts(lane, self.doubts, prepare)
         self.prepare, self.send = self.attempts.prepare, self.attempts.send
 
-    def expect(self, *, in_doubt: int = 0, survey: bool = False) -> None:
-        """Take in, before the lane runs, how many records are in doubt, and whether to look first what is there."""
+    def expect(
+        self, *, in_doubt: int = 0, survey: bool = False, also: Callable[[Page], Awaitable[None]] | None = None
+    ) -> None:
+        """Take in, before the lane runs, how many records are in doubt, and whether to look first what is there.
+
+        Whoever wants them `also` has the pages of that look.
+        """
         actions = None if self._referring is None else self._referring.names
-        self._survey = Survey(self._lane, self._ledger, self._set_status, actions) if survey else None
+        self._survey = Survey(self._lane, self._ledger, self._set_status, actions, also) if survey else None
         if in_doubt:
             self.doubts.expect(in_doubt)
 

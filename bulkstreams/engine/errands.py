@@ -8,20 +8,17 @@ what an answer means.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from bulkstreams.client import Client, OnlyReads, new_session
 from bulkstreams.core import errands
 from bulkstreams.core.errands import SCOPES, STATUS, Answered, End, Errand, Kind, Step, Wait
 from bulkstreams.core.matching import CLOCK_MARGIN_S
 from bulkstreams.core.retry import broken
-from bulkstreams.engine.fleet import Connect, LanePlan
 from bulkstreams.engine.gate import passage
 from bulkstreams.engine.listing import Listing
 from bulkstreams.engine.work import NO_DOUBTS
@@ -307,14 +304,3 @@ def _what_was_lost(answer: Reply | Failure) -> str:
     if isinstance(answer, Failure):
         return answer.reason
     return "an answer that cannot be read" if answer.status < 300 else f"the server answered {answer.status}"
-
-
-def only_reading(timeout_s: float) -> Connect:
-    """Return how tenants are connected to by who only says what would be done."""
-
-    @asynccontextmanager
-    async def connect(plan: LanePlan, connections: int) -> AsyncIterator[Client]:
-        async with new_session(connections) as session:
-            yield cast("Client", OnlyReads(Client(session, plan.base_url, timeout_s)))
-
-    return connect

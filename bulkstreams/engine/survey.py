@@ -7,7 +7,7 @@ done again for records that were looked for already. This module must never send
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Survey:
     """One listing of a lane's tenant, held against the lane's pending records a page at a time.
 
-    `set_status` is what these are to be given in place of their lines' status; `actions` as for a `Listing`.
+    `set_status` is what these are to be given in place of their lines' status; `actions` as for a `Listing`. Whoever
+    wants it `also` has each page.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Survey:
         ledger: Ledger,
         set_status: str | None = None,
         actions: Mapping[str, str] | None = None,
+        also: Callable[[Page], Awaitable[None]] | None = None,
     ) -> None:
+        self._also = also
         self._lane = lane
         self._ledger = ledger
         self._set_status = set_status
@@ -63,7 +66,9 @@ class Survey:
         return lane.stopped is None
 
     async def _take(self, page: Page) -> None:
-        """Judge the pending records that the streams of one page may be."""
+        """Judge the pending records that the streams of one page may be; whoever wants it `also` has the page."""
+        if self._also is not None:
+            await self._also(page)
         if not page.streams:
             return
         ledger = self._ledger

@@ -4,6 +4,7 @@ It holds no secret and no copy of the input. One process writes it, in one threa
 """
 
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
+from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.reader import RESULT_COLUMNS, ErrandTotals, Failure, LedgerReader, Result, Run, Totals
@@ -17,13 +18,17 @@ __all__ = [
     "ErrandBook",
     "ErrandTotals",
     "Failure",
+    "Inventory",
     "Ledger",
     "LedgerReader",
+    "Live",
     "Note",
+    "Pair",
     "Plan",
     "Result",
     "Row",
     "Run",
     "Site",
+    "Surplus",
     "Totals",
 ]

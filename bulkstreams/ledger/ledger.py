@@ -109,6 +109,13 @@ class Ledger:
         rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant ORDER BY id").fetchall())
         return [name for (name,) in rows]
 
+    async def named(self) -> list[TenantName]:
+        """Return the tenants that records of this reading are for."""
+        sql = """SELECT name FROM tenant WHERE EXISTS (SELECT 1 FROM record WHERE record.tenant = tenant.id
+                                                          AND record.reading = ? LIMIT 1) ORDER BY id"""
+        rows = await self._writer.do(lambda db: db.execute(sql, (self.reading_id,)).fetchall())
+        return [name for (name,) in rows]
+
     async def input(self, path: str) -> int:
         """Return the ledger's id of an input."""
 

@@ -34,6 +34,10 @@ RESULT_COLUMNS: Final = (
 )  # fmt: skip
 
 
+FAILURES: Final = (State.CONFLICT, State.REFUSED, State.EXHAUSTED, State.INVALID, State.IN_DOUBT)
+"""What somebody has to look at."""
+
+
 class Result(NamedTuple):
     """One record as the ledger holds it; instants are epoch seconds, `offset` and `length` are bytes of the input."""
 
@@ -243,13 +247,13 @@ class LedgerReader:
         rows = self._ask("SELECT value FROM meta WHERE name = ?", (DEFAULT_TENANT,))
         return str(rows[0][0]) if rows else None
 
-    def failures(self, most: int = 20) -> list[Failure]:
+    def failures(self, most: int = 20, states: Iterable[State] = FAILURES) -> list[Failure]:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
         rows = self._ask(
             """SELECT state, http_status, error_code, message, count(*), file, min(line), key FROM results
-                WHERE reading >= ? AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
+                WHERE reading >= ? AND state IN (SELECT value FROM json_each(?))
                 GROUP BY state, http_status, error_code, message ORDER BY count(*) DESC, min(line) LIMIT ?""",
-            (self._whole_reading(), most),
+            (self._whole_reading(), orjson.dumps([state.value for state in states]).decode(), most),
         )
         return [Failure(*row) for row in rows]
 

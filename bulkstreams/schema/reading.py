@@ -109,6 +109,17 @@ def line_digest(data: bytes) -> bytes | None:
         return None
 
 
+def definition_in(data: bytes) -> dict[str, Any] | None:
+    """Return the definition in a line that `read_line` accepted, references as they stand; None: it is no such line."""
+    try:
+        decoded = orjson.loads(data)
+        definition = decoded.get("stream", decoded)
+        _drop_response_only(definition)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return cast("dict[str, Any]", definition)
+
+
 def action_in(data: bytes) -> str | None:
     """Return the name of the action that a line refers to, or None; of a line that `read_line` accepted."""
     if b"${action:" not in data and b"\\" not in data:

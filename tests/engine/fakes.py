@@ -342,6 +342,7 @@ class FakeCredential:
     def __init__(self, refreshes: int = 1) -> None:
         self.left, self.number, self.refreshed = refreshes, 1, 0
         self.resume_at = 0.0
+        self.scopes = None
 
     def current(self) -> str | None:
         """Return the token."""

@@ -177,7 +177,7 @@ class Server:
     def remove(self, name: str, *, tenant: str = "sandbox") -> None:
         """Delete a stream behind the engine's back."""
         for one in self.streams(tenant):
-            if one["name"] == name:
+            if one.get("name") == name:
                 self._ask("DELETE", tenant, f"/{one['id']}", None, 204)
 
     def edit(self, stream_id: str, *, tenant: str = "sandbox", **changes: Any) -> None:
