@@ -22,7 +22,7 @@ from bulkstreams.schema import Page
 from tests.engine.fakes import NOT_SENT, webhook
 from tests.engine.many import Many
 
-READS = {"page", "actions"}
+READS = {"page", "stream", "actions"}
 TENANTS = [f"t{number:02}" for number in range(12)]
 RECORDS = 120
 
