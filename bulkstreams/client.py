@@ -196,6 +196,34 @@ class Client:
         query = {"page": str(page), "per_page": str(ACTIONS_PAGE_SIZE)}
         return await self._send("GET", self._actions.with_query(query), token, None)
 
+    # -- what is done to a stream after its creation -------------------------------------------------------------------
+
+    async def stream(self, stream_id: str, token: str) -> Reply | Failure:
+        """GET one stream."""
+        return await self._send("GET", self._streams / stream_id, token, None)
+
+    async def delete(self, stream_id: str, token: str) -> Reply | Failure:
+        """DELETE one stream."""
+        return await self._send("DELETE", self._streams / stream_id, token, None)
+
+    async def change(self, stream_id: str, body: bytes, token: str) -> Reply | Failure:
+        """PATCH one stream; `body` is JSON of what is to change."""
+        return await self._send("PATCH", self._streams / stream_id, token, _Body(body))
+
+    async def test(self, stream_id: str, body: bytes, token: str) -> Reply | Failure:
+        """POST a test event for one stream; `body` is JSON that names its type."""
+        return await self._send("POST", self._streams / stream_id / "test", token, _Body(body))
+
+    async def deliveries(self, stream_id: str, event: str, since: str, token: str) -> Reply | Failure:
+        """GET a stream's deliveries of one type of event since an instant (RFC 3339, whole seconds)."""
+        url = self._streams / stream_id / "deliveries"
+        query = {"event_types": event, "date_from": since, "take": str(PAGE_SIZE)}
+        return await self._send("GET", url.with_query(query), token, None)
+
+    async def delivery(self, stream_id: str, event_id: str, token: str) -> Reply | Failure:
+        """GET one delivery."""
+        return await self._send("GET", self._streams / stream_id / "deliveries" / event_id, token, None)
+
     async def _send(self, method: str, url: URL, token: str, body: _Body | None) -> Reply | Failure:
         if token != self._token:
             self._token = token
@@ -270,4 +298,4 @@ class OnlyReads:
     """What of a client only reads. Whoever is given this has nothing to write with, whatever his defects."""
 
     def __init__(self, client: Client) -> None:
-        self.page, self.actions = client.page, client.actions
+        self.page, self.stream, self.actions = client.page, client.stream, client.actions

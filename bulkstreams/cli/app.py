@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import benching, exporting, flags, importing, planning, running, serving
+from bulkstreams.cli import afterwards, benching, exporting, flags, importing, planning, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -107,6 +107,9 @@ COMMANDS: Final = (
     status,
     results,
     exporting.export,
+    afterwards.activate,
+    afterwards.smoke,
+    afterwards.undo,
     benching.bench,
     serving.sandbox,
 )

@@ -21,10 +21,12 @@ from bulkstreams.cli.telling import print_json, say
 from bulkstreams.commands.bench.allowed import check_host, check_ledger
 from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Plan, Searching
 from bulkstreams.commands.bench.session import open_bench, open_clearing
+from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load
+from bulkstreams.core.errands import Kind
 from bulkstreams.core.schedule import Schedule, ScheduleError, read_span, read_stage, read_stages
 from bulkstreams.core.searching import GoalError, read_goal
 from bulkstreams.errors import ExitCode, UsageError
@@ -147,7 +149,7 @@ def _finish(
 # -- cleaning ----------------------------------------------------------------------------------------------------------
 
 
-async def _clean_up(path: Path, mark: str, settings: Settings, kind: ProgressKind) -> Any:
+async def _clean_up(path: Path, mark: str, settings: Settings, kind: ProgressKind) -> ErrandReport:
     """Look up what a bench that died may have created, and delete all that it did create."""
     async with open_clearing(path, mark, settings, os.environ) as session:
         for tenant, reason in (await attend(session, Live(say), kind)).items():
@@ -155,11 +157,8 @@ async def _clean_up(path: Path, mark: str, settings: Settings, kind: ProgressKin
     return await _undo(path, settings, kind)
 
 
-async def _undo(path: Path, settings: Settings, kind: ProgressKind) -> Any:
+async def _undo(path: Path, settings: Settings, kind: ProgressKind) -> ErrandReport:
     """Delete what a bench's ledger knows to have been created."""
-    from bulkstreams.commands.errands import ErrandOptions, open_errands
-    from bulkstreams.core.errands import Kind
-
     live = Live(say)
     async with open_errands(ErrandOptions(kind=Kind.UNDO, ledger=path), settings, os.environ, live) as session:
         ended = await attend(session, live, kind)

@@ -47,6 +47,9 @@ def run(
     allow_unknown_events: flags.Unknown = None,
     no_preflight: flags.NoPreflight = False,
     set_status: flags.SetStatus = None,
+    smoke: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="Send what was created a test event, and wait for its delivery.")
+    ] = None,
     sandbox: flags.InSandbox = False,
     results: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
@@ -70,7 +73,7 @@ def run(
     settings = load(asked, {} if sandbox else os.environ, Path.cwd())
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
-        set_status=set_status,
+        set_status=set_status, smoke=smoke,
     )  # fmt: skip
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     if dry_run:

@@ -6,8 +6,6 @@ write, nor show a secret.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -19,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import orjson
 
+from bulkstreams.commands.copying import copy_ledger
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, open_session
 from bulkstreams.commands.session import Session
@@ -148,7 +147,7 @@ async def open_comparison(
         copy = Path(folder) / path.name
         with _named(copy, path):
             if path.exists():
-                _copy(path, copy)
+                copy_ledger(path, copy)
             draft = replace(options, ledger=copy)
             async with open_session(draft, settings, environment, live, make) as run:
                 with Inventory(copy.with_name(f"{copy.name}.inventory"), copy) as inventory:
@@ -169,13 +168,3 @@ def _named(copy: Path, path: Path) -> Iterator[None]:
         texts = (text.replace(str(copy), str(path)) for text in (error.message, error.hint))
         message, hint = texts
         raise type(error)(message, hint=hint) from None
-
-
-def _copy(path: Path, copy: Path) -> None:
-    with LedgerReader(path) as reader:
-        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        target = sqlite3.connect(copy)
-        try:
-            reader.copy_to(target)
-        finally:
-            target.close()

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.waiting import Progress
 from bulkstreams.engine import Outlook
@@ -133,6 +134,21 @@ class Live:
         failed = [one.id for one in final if one.state in _FAILED][-3:]
         if failed:
             self.failures.extend(self.reader.by_id(failed))
+
+    async def errands_settled(self, batch: Sequence[Outcome]) -> None:
+        """Count the errands that have met their fates; whoever wants outcomes of records is told nothing of them."""
+        final = [one.state for one in batch if one.state not in _OPEN]
+        self.done += len(final)
+        self.states.update(final)
+        self._recent.append((self._clock(), self.done))
+
+    def turn_to(self, engine: Watched) -> None:
+        """Watch what comes after a run, from its beginning: what was counted so far is told elsewhere."""
+        self.engine = engine
+        self.done = 0
+        self.states.clear()
+        self.failures.clear()
+        self._recent.clear()
 
     # -- figures ------------------------------------------------------------------------------------------------------
 

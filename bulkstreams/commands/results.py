@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,11 +58,16 @@ def written(
 
 
 def row(result: Result) -> dict[str, Any]:
-    """Return a record as a row of `results`: instants in ISO 8601, UTC."""
+    """Return a record as a row of `results`: instants in ISO 8601, UTC.
+
+    `delivery` is there only where test events were ever to be sent.
+    """
     found = {column: getattr(result, column) for column in RESULT_COLUMNS}
     for column in _INSTANTS:
         found[column] = instant(found[column])
     found["recovered"] = bool(found["recovered"])
+    if result.delivery is not None:
+        found["delivery"] = result.delivery or None
     return found
 
 
@@ -79,9 +85,12 @@ def as_jsonl(results: Iterable[Result]) -> Iterator[str]:
 def as_csv(results: Iterable[Result]) -> Iterator[str]:
     """Yield CSV (RFC 4180, UTF-8): a header, then one line a record."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, RESULT_COLUMNS)
+    rows = iter(results)
+    first = next(rows, None)
+    tested = first is not None and first.delivery is not None
+    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery") if tested else RESULT_COLUMNS)
     writer.writeheader()
-    for result in results:
+    for result in () if first is None else chain((first,), rows):
         writer.writerow({column: _cell(value) for column, value in row(result).items()})
         yield out.getvalue()
         out.seek(0)

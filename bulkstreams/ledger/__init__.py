@@ -3,16 +3,20 @@
 It holds no secret and no copy of the input. One process writes it, in one thread; anybody may read it meanwhile.
 """
 
+from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
-from bulkstreams.ledger.reader import RESULT_COLUMNS, Failure, LedgerReader, Result, Run, Totals
+from bulkstreams.ledger.reader import RESULT_COLUMNS, ErrandTotals, Failure, LedgerReader, Result, Run, Totals
 from bulkstreams.ledger.statements import BATCH, Duplicate, Row
 
 __all__ = [
     "BATCH",
     "RESULT_COLUMNS",
+    "UNDOABLE",
     "Duplicate",
+    "ErrandBook",
+    "ErrandTotals",
     "Failure",
     "Inventory",
     "Ledger",
@@ -20,9 +24,11 @@ __all__ = [
     "Live",
     "Note",
     "Pair",
+    "Plan",
     "Result",
     "Row",
     "Run",
+    "Site",
     "Surplus",
     "Totals",
 ]

@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.errands import Kind
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
@@ -26,14 +27,14 @@ from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, Le
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes, statements
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.errands import ErrandBook
+from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Pending, Settlement, State, TenantName
 
 _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
 """Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
-
-DEFAULT_TENANT: Final = "default_address"
 
 MOST_UNSENT: Final = 10_000
 """Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""
@@ -174,6 +175,10 @@ class Ledger:
             )
 
         await self._writer.do(operation)
+
+    def errands(self, kind: Kind) -> ErrandBook:
+        """Return the errands of one kind, as a run does them; `begin_run` comes before anything is asked of them."""
+        return ErrandBook(self._writer, kind, lambda: self.run_id)
 
     async def same_source(self, source: str) -> bool:
         """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.

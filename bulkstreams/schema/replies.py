@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from bulkstreams.core.errands import Delivery, Shown
 from bulkstreams.core.matching import Stream, digest, with_action
 from bulkstreams.core.references import write_action
 
@@ -19,6 +20,7 @@ MAX_MESSAGE: Final = 500  # characters of an error's own words that are kept
 MAX_BODY: Final = 16_384  # bytes of an error's body that are looked at
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")
+_USER: Final = re.compile(r"//[^/?#\s]*@")  # a user and a password before the host of an endpoint that is told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,60 @@ def _read_action(found: object) -> NamedAction | None:
         return None
     name = found.get("name")
     return NamedAction(found["id"], name if isinstance(name, str) and name else None)
+
+
+def read_shown(data: bytes, stream_id: str) -> Shown | None:
+    """Return how the stream of that id is, or None where the body does not say."""
+    found = _decode(data)
+    if not isinstance(found, dict) or found.get("id") != stream_id:
+        return None
+    try:
+        mark = digest(found)
+    except (AttributeError, TypeError, RecursionError):
+        return None
+    destination = found.get("destination")
+    return Shown(
+        created_at=_text(found.get("created_at")),
+        updated_at=_text(found.get("updated_at")),
+        status=_text(found.get("status")),
+        type=_text(destination.get("type")) if isinstance(destination, dict) else None,
+        digest=mark,
+    )
+
+
+def read_delivery(data: bytes) -> Delivery | None:
+    """Return one delivery, or None where the body is none."""
+    return _delivery(_decode(data))
+
+
+def read_deliveries(data: bytes) -> list[Delivery] | None:
+    """Return one page of deliveries, or None where the body is none; the API wraps them, its description does not."""
+    found = _decode(data)
+    items = found.get("deliveries") if isinstance(found, dict) else found
+    if not isinstance(items, list):
+        return None
+    deliveries = [one for item in items if (one := _delivery(item)) is not None]
+    return deliveries if len(deliveries) == len(items) else None
+
+
+def _delivery(found: object) -> Delivery | None:
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str) or not found["id"]:
+        return None
+    attempts = found.get("attempts")
+    told = [one.get("error_message") for one in attempts if isinstance(one, dict)] if isinstance(attempts, list) else []
+    errors = [one for one in told if isinstance(one, str) and one]
+    error = _one_line(_USER.sub("//***@", errors[-1])) if errors else None
+    return Delivery(found["id"], _text(found.get("status")), error)
+
+
+def is_absent(data: bytes) -> bool:
+    """Return whether the body of a 404 is the API's own: others may answer so who know nothing of any stream."""
+    found = _decode(data[:MAX_BODY])
+    return isinstance(found, dict) and found.get("statusCode") == 404
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def read_error(data: bytes, mask: Callable[[str], str] | None = None) -> tuple[str | None, str]:

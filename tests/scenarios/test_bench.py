@@ -33,7 +33,7 @@ def sent(server: Server) -> list[str]:
 
 
 def test_a_bench_measures_and_leaves_nothing(desk: Desk, server: Server) -> None:
-    """100/s for a second: a hundred requests with names of their own, the contract's figures, and no stream after it."""
+    """100/s for a second: a hundred requests with names of their own, the contract's figures, no stream after it."""
     ended = bench(desk, server.url, "--rate", "100/s", "--duration", "1s")
     assert ended.code == 0, ended
     found = ended.json
@@ -105,15 +105,15 @@ def test_after_a_kill_clean_finds_all_that_was_made(desk: Desk, serve: Callable[
     running = desk.start("bench", "--base-url", server.url, "--rate", "100/s", "--duration", "60s")
     until(lambda: server.requests() > 80)
     running.kill()
-    made = len(server.streams()) - 1
-    assert made > 20
     again = bench(desk, server.url, "--rate", "10/s", "--duration", "1s")
     assert again.code == 2, again
     assert "bench --clean bench.ledger.db" in again.err
     cleaned = desk.run("bench", "--clean", "bench.ledger.db")
     assert cleaned.code == 0, cleaned
     assert [one["name"] for one in server.streams()] == ["not-ours"]
-    assert f"{made:,} deleted" in cleaned.err
+    made = [name for name in sent(server) if name != "not-ours"]
+    assert len(made) > 70
+    assert f"{len(made)} deleted" in cleaned.err
     assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
     assert bench(desk, server.url, "--rate", "10/s", "--duration", "1s").code == 0
     assert [one["name"] for one in server.streams()] == ["not-ours"]
@@ -207,9 +207,9 @@ def test_a_closed_loop_sends_as_it_is_answered(desk: Desk, serve: Callable[..., 
 
 
 def test_a_search_finds_what_a_server_allows(desk: Desk, serve: Callable[..., Server]) -> None:
-    """A server that takes 60 a second breaks at 80; what is found lies between what was kept and what was not."""
-    server = serve(rate=60.0, burst=1)
-    ended = bench(desk, server.url, "--search", "p50<5s", "--rate", "40", "--duration", "1s")
+    """A server that takes 100 a second refuses more; what is found lies between what it kept and what it did not."""
+    server = serve(rate=100.0, burst=5)
+    ended = bench(desk, server.url, "--search", "p50<5s", "--rate", "80", "--duration", "1s")
     assert ended.code == 0, ended
     found = ended.json["search"]
     passed = [one["rate"] for one in found["probes"] if one["passed"]]
