@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend, attend_with
+from bulkstreams.cli.bench_plan import CLIENTS, DURATION, PROBE, RATE, plan_of, span_of
 from bulkstreams.cli.bench_text import summary
 from bulkstreams.cli.bench_view import BenchView
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.progress import ProgressKind, choose, console
-from bulkstreams.cli.telling import print_json, say
+from bulkstreams.cli.telling import fail, print_json, print_text, say
 from bulkstreams.commands.bench.allowed import check_host, check_ledger
-from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Plan, Searching
+from bulkstreams.commands.bench.options import BenchOptions, BenchReport
 from bulkstreams.commands.bench.session import open_bench, open_clearing
 from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands
 from bulkstreams.commands.live import Live
@@ -27,19 +28,12 @@ from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.core.errands import Kind
-from bulkstreams.core.schedule import Schedule, ScheduleError, read_span, read_stage, read_stages
-from bulkstreams.core.searching import GoalError, read_goal
-from bulkstreams.errors import ExitCode, UsageError
+from bulkstreams.errors import BulkstreamsError, UsageError
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.secrets import read_token_file
 
 LEDGER: Final = Path("bench.ledger.db")
-RATE: Final = "50/s"
-DURATION: Final = "30s"
-PROBE: Final = "10s"
-FIRST_PROBE: Final = "10/s"
 CEILING: Final = 1000
-CLIENTS: Final = 32
 
 
 def bench(
@@ -89,7 +83,7 @@ def bench(
 ) -> None:
     """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created."""
     given = Flags(
-        tenant=tenant, config=config, base_url=base_url or _address_in(clean), timeout=timeout,
+        tenant=tenant, config=config, base_url=base_url or (None if tenant else _address_in(clean)), timeout=timeout,
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     settings = load(given, os.environ, Path.cwd())
@@ -99,8 +93,8 @@ def bench(
         code = run_loop(lambda: _clean_up(clean, mark or "", settings, kind)).exit_code
         raise typer.Exit(code)
     options = BenchOptions(
-        plan=_plan(rate, stages, duration, search, concurrency, closed_loop=closed_loop),
-        ledger=ledger or LEDGER, inputs=inputs or (), template=template, warmup_s=float(_span(warmup, "--warmup")),
+        plan=plan_of(rate, stages, duration, search, concurrency, closed_loop=closed_loop),
+        ledger=ledger or LEDGER, inputs=inputs or (), template=template, warmup_s=float(span_of(warmup, "--warmup")),
         ceiling=_ceiling(concurrency or (CLIENTS if closed_loop else CEILING)), keep=keep,
     )  # fmt: skip
     _check(options, settings, approved=approved_load_test)
@@ -121,29 +115,34 @@ def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None
 
 async def _bench(options: BenchOptions, settings: Settings, kind: ProgressKind) -> BenchReport:
     view = BenchView(say)
+    say(f"what is created is noted in {options.ledger}; should this be killed: {_to_clean(options.ledger)}")
     async with open_bench(options, settings, os.environ, view) as session:
         return await attend_with(session, lambda: view.show(kind, console()))
 
 
-def _finish(
-    ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, *, as_json: bool
-) -> ExitCode:
+def _finish(ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, *, as_json: bool) -> int:
     """Delete what was created, and tell it all; return the exit code."""
     if not as_json:
-        for line in summary(ended.figures, ended.stopped, ended.examples):
-            say(line)
-    code, left = ended.exit_code, ended.created + ended.in_doubt
-    if left and not options.keep and not ended.cut_off:
-        cleaned = run_loop(lambda: _undo(options.ledger, settings, kind))
-        ended.figures["cleaned"] = cleaned.figures["records"]
-        code = code or cleaned.exit_code
+        print_text("\n".join(summary(ended.figures, ended.stopped, ended.examples)))
+    code, left = int(ended.exit_code), ended.created + ended.in_doubt
+    if left and (options.keep or ended.cut_off):
+        say(f"{left:,} streams are left at the tenant, or may be; to delete them: {_to_clean(options.ledger)}")
     elif left:
-        hint = shlex.join(["bulkstreams", "bench", "--clean", str(options.ledger)])
-        say(f"{left:,} streams are left at the tenant, or may be; to delete them: {hint}")
-    ended.figures["exit_code"] = int(code)
+        try:
+            cleaned = run_loop(lambda: _undo(options.ledger, settings, kind))
+            ended.figures["cleaned"] = cleaned.figures["records"]
+            code = code or int(cleaned.exit_code)
+        except BulkstreamsError as error:  # what was measured is told whatever becomes of the cleaning
+            code = fail(error)
+            say(f"to delete what is left: {_to_clean(options.ledger)}")
+    ended.figures["exit_code"] = code
     if as_json:
         print_json(ended.figures)
     return code
+
+
+def _to_clean(ledger: Path) -> str:
+    return shlex.join(["bulkstreams", "bench", "--clean", str(ledger)])
 
 
 # -- cleaning ----------------------------------------------------------------------------------------------------------
@@ -166,77 +165,20 @@ async def _undo(path: Path, settings: Settings, kind: ProgressKind) -> ErrandRep
     parts = [f"{count:,} {name}" for name, count in records.items() if name != "total" and count]
     say(f"cleaned: {', '.join(parts) or 'nothing was there'}")
     if ended.exit_code:
-        say(f"to go on with it: {shlex.join(['bulkstreams', 'bench', '--clean', str(path)])}")
+        say(f"to go on with it: {_to_clean(path)}")
     return ended
 
 
 def _address_in(ledger: Path | None) -> str | None:
-    """Return where the tenant of a bench's ledger is, so that who cleans it need not say so; None: it is not known."""
+    """Return where a bench's tenant is that was known by its address alone, so that who cleans need not say it again.
+
+    None: it was known by another name; and where the environment names a tenant, its token belongs to no other.
+    """
     if ledger is None or os.environ.get("AUTH0_DOMAIN"):
         return None
     with LedgerReader(ledger) as reader:
-        addresses = list(reader.addresses().values())
-    return addresses[0] if len(addresses) == 1 and addresses[0].startswith("http") else None
-
-
-# -- flags -------------------------------------------------------------------------------------------------------------
-
-
-def _plan(
-    rate: str | None, stages: Path | None, duration: str | None, search: str | None, concurrency: int | None,
-    *, closed_loop: bool,
-) -> Plan:  # fmt: skip
-    """Return what load is asked for; raise UsageError where that is unclear."""
-    named = [
-        flag for flag, given in (("--stages", stages), ("--search", search), ("--closed-loop", closed_loop)) if given
-    ]
-    if len(named) > 1:
-        raise UsageError(f"{named[0]} and {named[1]} are two kinds of load.", hint="Give one of them.")
-    if stages is not None:
-        if rate is not None or duration is not None:
-            raise UsageError("--stages says rates and durations itself.", hint="Leave out --rate and --duration.")
-        return _staged(stages)
-    if closed_loop:
-        if rate is not None:
-            raise UsageError(
-                "a closed loop has no --rate: its clients send as they are answered.", hint="Leave it out."
-            )
-        return ClosedLoop(clients=concurrency or CLIENTS, seconds=float(_length(duration or DURATION)))
-    try:
-        if search is not None:
-            (first,) = read_stage(FIRST_PROBE if rate is None else rate.replace(":", " "), Fraction(1))
-            seconds = float(_length(duration or PROBE))
-            return Searching(goal=read_goal(search), first=float(first.first), seconds=seconds)
-        asked = rate or RATE
-        own = Fraction(0) if ":" in asked and duration is None else _length(duration or DURATION)
-        return Schedule(read_stage(asked, own))
-    except (ScheduleError, GoalError) as wrong:
-        raise UsageError(f"{'--rate' if isinstance(wrong, ScheduleError) else '--search'}: {wrong}.") from None
-
-
-def _staged(path: Path) -> Schedule:
-    try:
-        return Schedule(read_stages(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"--stages {path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}."
-        ) from None
-    except ScheduleError as wrong:
-        raise UsageError(f"--stages {path}: {wrong}.") from None
-
-
-def _length(text: str) -> Fraction:
-    seconds = _span(text, "--duration")
-    if not seconds:
-        raise UsageError("--duration: a load takes some time.", hint="e.g. 30s")
-    return seconds
-
-
-def _span(text: str, flag: str) -> Fraction:
-    try:
-        return read_span(text)
-    except ScheduleError as wrong:
-        raise UsageError(f"{flag}: {wrong}.") from None
+        found = [address for name, address in reader.addresses().items() if urlsplit(address).netloc == name]
+    return found[0] if len(found) == 1 else None
 
 
 def _ceiling(wanted: int) -> int:

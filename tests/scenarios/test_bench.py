@@ -287,6 +287,6 @@ def test_a_starved_client_says_so(desk: Desk, server: Server) -> None:
     running.signal(signal.SIGCONT)
     ended = running.wait()
     assert ended.code == 0, ended
-    assert "THE CLIENT WAS THE BOTTLENECK" in ended.err
-    assert "UNSOUND" in ended.err
-    assert "its event loop was" in ended.err
+    assert "THE CLIENT WAS THE BOTTLENECK" in ended.out
+    assert "UNSOUND" in ended.out
+    assert "its event loop was" in ended.out

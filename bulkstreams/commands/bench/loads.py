@@ -67,6 +67,7 @@ class Bench:
         self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
     ) -> None:
         self.stopped: str | None = None
+        self.abandoned = False
         self.loads: list[Measured] = []
         self.search: Search | None = None
         self.ended: Ended | None = None
@@ -97,6 +98,7 @@ class Bench:
 
     def abandon(self) -> None:
         """Leave at once: what is under way is looked up before it is cleaned."""
+        self.abandoned = True
         self.stop("interrupted")
         self._cut.cancel()
         if self._fleet is not None:

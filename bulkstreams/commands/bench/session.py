@@ -21,7 +21,7 @@ from bulkstreams.core.searching import Search
 from bulkstreams.engine import Fleet
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError
+from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError, UsageError
 from bulkstreams.ledger import Ledger, LedgerReader
 from bulkstreams.model import Problem, State, TenantName
 from bulkstreams.secrets import SecretResolver
@@ -48,7 +48,8 @@ class BenchSession(Session):
             raise
         with LedgerReader(ledger.path) as reader:
             doubts = reader.totals().records.get(State.IN_DOUBT, 0)
-            stopped = await bench.clear(doubts) if doubts and not self._options.keep else {}
+            leaves = self._options.keep or bench.abandoned
+            stopped = await bench.clear(doubts) if doubts and not leaves else {}
             records = reader.totals().records
             code = self.interrupted or ExitCode.OK
             if not records.get(State.IN_FLIGHT):
@@ -74,7 +75,7 @@ class BenchSession(Session):
             code = ExitCode.FAILURES  # nothing answered at all
         return BenchReport(
             figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
-            cut_off=records.get(State.IN_FLIGHT, 0) > 0,
+            cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
         )  # fmt: skip
@@ -145,8 +146,22 @@ async def open_clearing(
 ) -> AsyncIterator[ClearingSession]:
     """Open the ledger of a bench that ended anyhow, to clear what is in doubt; it stays held until the context ends."""
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
-    located = wiring.locate(None)
-    assert not isinstance(located, Problem)
+    located = _tenant_of(path, wiring)
     with Ledger.open(path) as ledger:
         fleet = doubts_fleet(wiring, settings, Recorder(ledger, tell_nobody))
         yield ClearingSession(ledger, mark, located, fleet)
+
+
+def _tenant_of(path: Path, wiring: Wiring) -> tuple[str, str]:
+    """Return the tenant of a bench's ledger, and where the configuration has it; raise UsageError where it has none."""
+    with LedgerReader(path) as reader:
+        known = reader.addresses()
+    for name, address in known.items():
+        located = wiring.locate(name)
+        if isinstance(located, Problem):
+            raise UsageError(
+                f"the ledger {path} has streams at the tenant {name}: {located.message}.",
+                hint=f"Name it as the bench did, at {address}, with --base-url, --tenant or --config.",
+            )
+        return located
+    raise UsageError(f"the ledger {path} knows no tenant: its bench had sent nothing.", hint="There is nothing to do.")

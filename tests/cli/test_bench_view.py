@@ -1,0 +1,178 @@
+"""What a bench shows and tells: every figure with what spoils it, and no line wider than the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bulkstreams.cli.bench_text import summary
+from bulkstreams.cli.bench_view import LEAST_COLUMNS, PLOT_ROWS, BenchView, plot
+from bulkstreams.commands.bench.measured import Measured, everything, figures
+from bulkstreams.core.saturation import Cause, Span
+from bulkstreams.core.schedule import Schedule, steady
+from bulkstreams.engine.metering import Meter, Point
+from bulkstreams.model import Failure, Reply
+
+
+class Told:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def wall(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def a_meter(*, status: int = 201, seconds: int = 3, warmup_s: float = 0.0) -> Meter:
+    """Return the meter of ten requests a second, each answered after 20 ms."""
+    clock = Told()
+    meter = Meter(0.0, warmup_s, Schedule([steady(10, seconds)]), clock, lambda: 5, lambda: 0.0, lambda: 0.0)
+    for k in range(10 * seconds):
+        at = k / 10
+        meter.began(at, at + 0.001, Cause.LOOP)
+        meter.ended(at, at + 0.021, Reply(status, {}, b"", 0.02))
+        if k % 10 == 9:
+            clock.now = at + 0.1
+            meter._close(clock.now)
+    meter.finish()
+    return meter
+
+
+def point(at: float, p99_ms: float | None = 10.0) -> Point:
+    """Return an interval of a second."""
+    return Point(
+        at=at, seconds=1.0, offered=10, sent=10, done=10, errors=0, late=0, p50_ms=p99_ms, p99_ms=p99_ms,
+        max_ms=p99_ms, lag_ms=0.1, busy=0.1, cpu=0.1, under_way=1, overdue=0, sockets=1,
+    )  # fmt: skip
+
+
+def drawn(view: BenchView, width: int) -> list[str]:
+    """Return the lines of a view on a terminal of a width."""
+    console = Console(width=width, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(view.picture(width))
+    return captured.get().splitlines()
+
+
+def test_a_line_tells_rates_latencies_and_errors() -> None:
+    """Sent against offered, the latencies of the last second, what went wrong and how often."""
+    view = BenchView(print)
+    assert view.line() == "the load begins"
+    meter = a_meter(status=429)
+    meter.began(0.0, 0.0, Cause.LOOP)
+    meter.ended(0.0, 0.1, Failure("no connection", False, 0.1))
+    view.begins("load", meter)
+    line = view.line()
+    assert line.startswith("load: 3.00 s of 3.00 s · 10.0/s of 10.0/s offered · p50 21.0 ms · p99 21.0 ms")
+    assert "30 × 429 · 1 × no connection" in line
+
+
+def test_a_warm_up_is_shown_as_one() -> None:
+    """Nobody takes its latencies for the load's."""
+    view = BenchView(print)
+    view.begins("load", a_meter(warmup_s=10.0))
+    assert view.line().startswith("load: warming up")
+
+
+def test_a_client_that_is_the_bottleneck_is_told_at_once() -> None:
+    """While it goes on, not only at its end."""
+    view, meter = BenchView(print), a_meter()
+    meter.spans.append(Span(at=3.0, seconds=1.0, due=10, late={}, lag_s=0.5, busy=0.1))
+    view.begins("load", meter)
+    assert "the client is the bottleneck: its event loop was 500 ms late on average" in view.line()
+    assert any("the client is the bottleneck" in row for row in drawn(view, 80))
+
+
+@pytest.mark.parametrize("width", [LEAST_COLUMNS, 60, 80, 200])
+def test_the_picture_has_a_plot_that_fits(width: int) -> None:
+    """Two curves in braille dots, with a scale; nothing is wider than the terminal."""
+    view = BenchView(print)
+    view.begins("load", a_meter(seconds=30))
+    rows = drawn(view, width)
+    assert len(rows) >= PLOT_ROWS
+    assert max(map(len, rows)) <= width
+    assert any("p99" in row for row in rows)
+    assert any("\u2801" <= sign <= "\u28ff" for row in rows for sign in row)
+
+
+def test_a_narrow_terminal_gets_no_plot() -> None:
+    """The figures alone, cut to its width."""
+    view = BenchView(print)
+    view.begins("load", a_meter())
+    rows = drawn(view, LEAST_COLUMNS - 1)
+    assert len(rows) == 1
+    assert len(rows[0]) < LEAST_COLUMNS
+
+
+def test_seconds_without_an_answer_are_not_drawn() -> None:
+    """A stall is no zero; where nothing was answered there is no plot."""
+    assert plot([point(0.0, None), point(1.0, None)], 60) == ""
+    assert "10.0" in plot([point(0.0), point(1.0, None), point(2.0, 20.0)], 60)
+
+
+def told(**more: Any) -> str:
+    """Return the summary of a load, with some figures replaced."""
+    found = figures(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))
+    return "\n".join(summary({**found, **more}, None, {}))
+
+
+def test_a_summary_tells_both_kinds_of_time() -> None:
+    """With rates, answers and the client's own state; nothing is called unsound that is sound."""
+    text = told()
+    assert "30 requests in 3.0 s: 10.0/s sent of 10.0/s offered" in text
+    assert "response, from schedule" in text
+    assert "service, from sending" in text
+    assert "answers: 30 × 201" in text
+    assert "UNSOUND" not in text
+    assert "never sent" not in text
+
+
+def test_a_summary_tells_what_spoils_it() -> None:
+    """Unsent requests, late ones by cause, and the periods of a saturated client, the first three one by one."""
+    client = figures(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))["client"]
+    periods = [{"begins": float(i), "ends": i + 1.0, "why": f"reason {i}"} for i in range(5)]
+    text = told(
+        client_saturated=True, unsent=7, late={"ceiling": 1, "loop": 2, "ledger": 3},
+        client={**client, "saturated_periods": periods, "spoiled_share": 0.5},
+    )  # fmt: skip
+    for words in (
+        "7 requests that the schedule asked for were never sent",
+        "1 began late since every connection",
+        "2 began late since the client's event loop",
+        "3 began late since their intents",
+        "UNSOUND",
+        "BOTTLENECK for 50.0%",
+        "from 2 s to 3 s: reason 2",
+        "and 2 more such periods",
+    ):
+        assert words in text
+    assert "reason 3" not in text
+
+
+def test_a_summary_tells_a_search_probe_by_probe() -> None:
+    """What each rate gave, and what ended it."""
+    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "measured_ms": 12.0, "errors": 0, "requests": 9}
+    probes = [probe, {**probe, "passed": False}, {**probe, "passed": False, "client_saturated": True,
+              "measured_ms": None}]  # fmt: skip
+    text = told(search={"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes})
+    assert "12.0 ms, 0 of 9 failed: kept" in text
+    assert "12.0 ms, 0 of 9 failed: broken" in text
+    assert "–, 0 of 9 failed: the client was saturated" in text
+    assert "highest rate with p99<250ms: 100.0/s (above it the client is the bottleneck" in text
+
+
+def test_everything_is_plain_data() -> None:
+    """Figures, a row for each second, and the curves by percentile: for whoever draws or compares."""
+    found = everything(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))
+    assert set(found) == {"figures", "series", "percentiles"}
+    assert [row["done"] for row in found["series"]] == [10, 10, 10]
+    assert found["percentiles"]["response_time_ms"][-1][0] == 100
+    assert found["figures"]["response_time_ms"]["max"] == 21.0
