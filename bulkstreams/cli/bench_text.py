@@ -35,8 +35,9 @@ def _rates(figures: Mapping[str, Any]) -> str:
 
 
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
+    doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
-    yield f"{'ms' + mark:<26}" + "".join(f"{name:>10}" for name in _COLUMNS)
+    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in _COLUMNS)
     for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
         values = figures[key]
         yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in _COLUMNS)
@@ -83,6 +84,9 @@ def _client(figures: Mapping[str, Any]) -> Iterator[str]:
             f"THE CLIENT WAS THE BOTTLENECK for {client['spoiled_share']:.1%} of the requests: "
             "the percentiles say more of it than of the server"
         )
+    elif figures["unsound"]:
+        names = ", ".join(figures["unsound"])
+        yield f"  so the client may have made these longer than the server did: {names} (marked ?)"
     periods = client["saturated_periods"]
     for one in periods[:MOST_PERIODS]:
         yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"

@@ -117,7 +117,10 @@ async def _bench(options: BenchOptions, settings: Settings, kind: ProgressKind) 
     view = BenchView(say)
     say(f"what is created is noted in {options.ledger}; should this be killed: {_to_clean(options.ledger)}")
     async with open_bench(options, settings, os.environ, view) as session:
-        return await attend_with(session, lambda: view.show(kind, console()))
+        ended = await attend_with(session, lambda: view.show(kind, console()))
+    if kind is ProgressKind.BAR:
+        console().print(view.picture(console().width))
+    return ended
 
 
 def _finish(ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, *, as_json: bool) -> int:

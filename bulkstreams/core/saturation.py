@@ -28,6 +28,10 @@ SPOILED: Final = 0.01
 """Share of all requests that may fall into such seconds before percentiles are called unsound."""
 
 
+TAILS: Final = {"p50": 0.5, "p90": 0.1, "p95": 0.05, "p99": 0.01, "p999": 0.001, "max": 0.0, "mean": 0.01}
+"""The share of requests beyond a measure; a mean is moved by as few as a high percentile."""
+
+
 class Cause(StrEnum):
     """Why requests began late, or not at all."""
 
@@ -93,6 +97,17 @@ def judge(spans: Iterable[Span]) -> Verdict:
     spoiled = sum(span.due for span in kept if trouble(span) is not None)
     share = spoiled / due if due else 0.0
     return Verdict(saturated=share > SPOILED, share=share, periods=tuple(_periods(kept)))
+
+
+def unsound(verdict: Verdict, late_share: float) -> tuple[str, ...]:
+    """Return the measures of which more than half of what lies beyond them may be the client's own doing.
+
+    `late_share`: of the requests, those that began late by it; one is enough to spoil the longest.
+    """
+    if verdict.saturated:
+        return tuple(TAILS)
+    share = max(verdict.share, late_share)
+    return tuple(name for name, tail in TAILS.items() if share > tail / 2)
 
 
 def _periods(spans: Iterable[Span]) -> Iterator[Period]:

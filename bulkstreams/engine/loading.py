@@ -10,7 +10,6 @@ not sent without counting it.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol
@@ -22,6 +21,7 @@ from bulkstreams.core import outcome
 from bulkstreams.core.retry import Verdict, classify
 from bulkstreams.core.saturation import LATE_S, Cause
 from bulkstreams.core.schedule import Schedule
+from bulkstreams.engine.alarm import Alarm, LoopAlarm
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.tools import Clock, Outcomes
 from bulkstreams.model import Claim, Event, Failure, Reply, Settlement
@@ -142,6 +142,7 @@ class Load:
         explain: Callable[[Reply, bytes], tuple[str | None, str]],
         unauthorized: Callable[[str], None],
         ceiling: int,
+        alarm: Alarm | None = None,
     ) -> None:
         self._sender, self._supply, self._recorder, self._meter = sender, supply, recorder, meter
         self._clock = clock
@@ -152,7 +153,7 @@ class Load:
         self._idle: list[asyncio.Future[None]] = []
         self._workers = 0
         self._over = False
-        self._alarm: asyncio.Future[None] | None = None
+        self._alarm = alarm or LoopAlarm()
         self._drained = asyncio.Event()
         self._group: TaskGroup
         supply.came = self._supplied
@@ -165,21 +166,15 @@ class Load:
     def _end(self) -> None:
         self._over = True
         self._drained.set()
-        _wake(self._alarm)
+        self._alarm.ring()
         for turn in self._idle:
             _wake(turn)
         self._idle.clear()
 
     async def _until(self, at: float) -> None:
-        """Wait until the instant `at`, or the load is over; it comes late by a timer's step of 1 ms, never early."""
-        loop = asyncio.get_running_loop()
-        while not self._over and (early := at - self._clock.monotonic()) > 0:
-            self._alarm = loop.create_future()
-            timer = loop.call_later(math.ceil(early * 1000) / 1000, _wake, self._alarm)
-            try:
-                await self._alarm
-            finally:
-                timer.cancel()
+        """Wait until the instant `at`, or the load is over."""
+        while not self._over and at > self._clock.monotonic():
+            await self._alarm.wait(at)
 
     # -- the open loop ------------------------------------------------------------------------------------------------
 

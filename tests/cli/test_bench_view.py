@@ -157,6 +157,15 @@ def test_a_summary_tells_what_spoils_it() -> None:
     assert "reason 3" not in text
 
 
+def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> None:
+    """Where it was late a few times only, the far ones bear a mark."""
+    text = told(unsound=["p999", "max"], late={"ceiling": 0, "loop": 4, "ledger": 0})
+    assert "p999?" in text
+    assert "max?" in text
+    assert "p99?" not in text
+    assert "longer than the server did: p999, max (marked ?)" in text
+
+
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
     """What each rate gave, and what ended it."""
     probe = {"rate": 100.0, "passed": True, "client_saturated": False, "measured_ms": 12.0, "errors": 0, "requests": 9}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
@@ -28,6 +28,7 @@ from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
 from bulkstreams.engine import Fleet, SystemClock, Terms
+from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.definitions import BUILT_IN, Definitions, Mould, as_one_line, enough, mould, problems_told
 from bulkstreams.engine.loading import MOST_AHEAD, Load, Supply
@@ -45,6 +46,9 @@ LEAD_S: Final = 0.05
 
 REST_S: Final = 1.0
 """Seconds between two probes of a search, for the server to come to rest."""
+
+GRACE_S: Final = 10.0
+"""Seconds in which what was answered may still be written down, where the bench is left at once."""
 
 MADE_AT_ONCE: Final = 128
 """Definitions that are made in one go while a load is on."""
@@ -83,6 +87,7 @@ class Bench:
         self._cut = anyio.CancelScope()
         self._waiting = anyio.CancelScope()
         self._client: Client
+        self._alarm: Alarm
         self._token: KeptToken
         self._definitions: Definitions
         self.tenant = TenantName("")
@@ -175,17 +180,21 @@ class Bench:
                 self._token = KeptToken(self._wiring.credential(self.tenant, for_tokens))
                 await self._token.fetch()
                 await self._reach(plan.base_url)
-                async with anyio.create_task_group() as outer:
-                    outer.start_soon(self._recorder.run)
-                    try:
-                        with self._cut:
-                            await self._beside_the_token()
-                    finally:
-                        with anyio.CancelScope(shield=True), anyio.move_on_after(10):
-                            await self._recorder.flush()
-                        self._recorder.close()
+                with closing(new_alarm()) as self._alarm:
+                    await self._beside_the_recorder()
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
+
+    async def _beside_the_recorder(self) -> None:
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(self._recorder.run)
+            try:
+                with self._cut:
+                    await self._beside_the_token()
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S):
+                    await self._recorder.flush()
+                self._recorder.close()
 
     async def _beside_the_token(self) -> None:
         async with anyio.create_task_group() as group:
@@ -251,7 +260,7 @@ class Bench:
         self._load = Load(
             self._client, supply, self._recorder, meter, self._clock, prepare=self._definitions.body,
             token=lambda: self._token.text, explain=self._explain, unauthorized=self._token.refused,
-            ceiling=self._options.ceiling,
+            ceiling=self._options.ceiling, alarm=self._alarm,
         )  # fmt: skip
         if self.stopped is not None:
             self._load.stop()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bulkstreams.core.saturation import Cause
+from bulkstreams.core.saturation import OWN, Cause, unsound
 from bulkstreams.engine.metering import Meter
 
 
@@ -36,6 +36,7 @@ class Measured:
 def figures(load: Measured) -> dict[str, Any]:
     """Return a load's figures: those of the contract first, then what it takes to judge them."""
     meter, verdict = load.meter, load.meter.verdict
+    late = sum(meter.late[cause] for cause in OWN) / max(1, meter.requests)
     return {
         "requests": meter.requests,
         "errors": meter.errors,
@@ -45,6 +46,7 @@ def figures(load: Measured) -> dict[str, Any]:
         "service_time_ms": meter.service.ms(),
         "status": {str(status): count for status, count in sorted(meter.status.items())},
         "client_saturated": verdict.saturated,
+        "unsound": list(unsound(verdict, late)),
         "completed_rate": round(meter.completed, 3),
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
