@@ -119,6 +119,32 @@ def test_after_a_kill_clean_finds_all_that_was_made(desk: Desk, serve: Callable[
     assert [one["name"] for one in server.streams()] == ["not-ours"]
 
 
+@pytest.mark.parametrize(
+    "point",
+    ["end_reading.after", "claim.after", "create.after:20", "settle.before:2", "settle.after:2", "commit.written:9"],
+)
+def test_wherever_it_dies_clean_leaves_nothing(desk: Desk, server: Server, point: str) -> None:
+    """Between an intent and its request, between an answer and its record: what was made is found and deleted."""
+    flags = ("bench", "--base-url", server.url, "--rate", "50/s", "--duration", "20s")
+    ended = desk.start(*flags, env={"BULKSTREAMS_FAILPOINT": point}).wait()
+    assert ended.code == -signal.SIGKILL, ended
+    cleaned = desk.run("bench", "--clean", "bench.ledger.db")
+    assert cleaned.code == 0, cleaned
+    assert server.streams() == []
+    assert "in_doubt" not in desk.states("bench.ledger.db")
+
+
+def test_it_may_die_while_it_cleans(desk: Desk, server: Server) -> None:
+    """Killed among its deletes: the next cleaning goes on where it was."""
+    flags = ("bench", "--base-url", server.url, "--rate", "50/s", "--duration", "1s")
+    ended = desk.start(*flags, env={"BULKSTREAMS_FAILPOINT": "delete.after:10"}).wait()
+    assert ended.code == -signal.SIGKILL, ended
+    assert 0 < len(server.streams()) < 50
+    cleaned = desk.run("bench", "--clean", "bench.ledger.db")
+    assert cleaned.code == 0, cleaned
+    assert server.streams() == []
+
+
 def test_kept_streams_stay_until_they_are_cleaned(desk: Desk, server: Server) -> None:
     """--keep says how to delete them later."""
     ended = bench(desk, server.url, "--rate", "20/s", "--duration", "1s", "--keep")
