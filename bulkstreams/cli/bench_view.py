@@ -7,10 +7,9 @@ draws seldom, and what it draws is small.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import anyio
-import plotext  # type: ignore[import-untyped]
 from rich.console import Console, Group
 from rich.live import Live as RichLive
 from rich.text import Text
@@ -46,6 +45,7 @@ class BenchView:
     async def show(self, kind: ProgressKind, console: Console) -> None:
         """Show it until cancelled."""
         if kind is ProgressKind.BAR:
+            _figure()  # loaded now, before anything is timed
             with RichLive(console=console, auto_refresh=False, transient=True) as view:
                 while True:
                     view.update(self.picture(console.width), refresh=True)
@@ -62,7 +62,7 @@ class BenchView:
         if meter is None or not meter.points:
             return "the load begins"
         point = meter.points[-1]
-        return " · ".join([self._place(point), *_figures(point), *_errors(meter), *self._warning(meter)])
+        return " · ".join([self._place(point), *_figures(meter), *_errors(meter), *self._warning(meter)])
 
     def picture(self, width: int) -> Group:
         """Return the same as a few lines with a plot below."""
@@ -71,7 +71,7 @@ class BenchView:
             return Group(Text("the load begins"))
         point = meter.points[-1]
         rows = [
-            Text(f"{self._place(point)} · {' · '.join(_figures(point))}", no_wrap=True, overflow="ellipsis"),
+            Text(f"{self._place(point)} · {' · '.join(_figures(meter))}", no_wrap=True, overflow="ellipsis"),
             *(Text(f"  {text}", style="red") for text in _errors(meter)),
             *(Text(f"  {text}", style="yellow") for text in self._warning(meter)),
         ]
@@ -94,8 +94,10 @@ class BenchView:
             yield f"the client is the bottleneck: {why}"
 
 
-def _figures(point: Point) -> Iterator[str]:
-    yield f"{point.sent / point.seconds:,.1f}/s of {point.offered / point.seconds:,.1f}/s offered"
+def _figures(meter: Meter) -> Iterator[str]:
+    point = meter.points[-1]
+    offered = "" if meter.schedule is None else f" of {point.offered / point.seconds:,.1f}/s offered"
+    yield f"{point.sent / point.seconds:,.1f}/s{offered}"
     if point.p50_ms is not None:
         yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}"
     yield f"{point.under_way:,} under way"
@@ -121,7 +123,7 @@ def plot(points: Sequence[Point], width: int) -> str:
     drawn = [one for one in points if one.p50_ms is not None][-3600:]
     if not drawn:
         return ""
-    figure = plotext.figure
+    figure = _figure()
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, PLOT_ROWS)
@@ -133,3 +135,10 @@ def plot(points: Sequence[Point], width: int) -> str:
         figure.draw(signal)
     figure.title("response time, ms, over seconds")
     return str(figure.build().string(colorless=True))
+
+
+def _figure() -> Any:
+    """Return what plots are drawn on: it takes a tenth of a second to load, which no other command should pay."""
+    import plotext  # type: ignore[import-untyped]
+
+    return plotext.figure

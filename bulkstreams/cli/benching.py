@@ -90,8 +90,10 @@ def bench(
     kind = choose(progress, os.environ)
     if clean is not None:
         mark = check_ledger(clean, cleans=True)
-        code = run_loop(lambda: _clean_up(clean, mark or "", settings, kind)).exit_code
-        raise typer.Exit(code)
+        cleaned = run_loop(lambda: _clean_up(clean, mark or "", settings, kind))
+        if as_json:
+            print_json(cleaned.figures)
+        raise typer.Exit(cleaned.exit_code)
     options = BenchOptions(
         plan=plan_of(rate, stages, duration, search, concurrency, closed_loop=closed_loop),
         ledger=ledger or LEDGER, inputs=inputs or (), template=template, warmup_s=float(span_of(warmup, "--warmup")),

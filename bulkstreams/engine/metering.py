@@ -106,7 +106,7 @@ class Meter:
         self._clock = clock
         self._sockets, self._busy, self._cpu = sockets, busy, cpu
         self._sent, self._asked = 0, 0
-        self._cut_at = math.inf
+        self.cut_at = math.inf
         self._now = _Now(began, busy(), cpu())
 
     # -- what it is told ----------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Meter:
 
     def cut(self) -> None:
         """Take note that nothing more is to begin: what the schedule asks for from now on is asked in vain."""
-        self._cut_at = min(self._cut_at, self._clock.monotonic())
+        self.cut_at = min(self.cut_at, self._clock.monotonic())
 
     async def watch(self) -> None:
         """Sample until cancelled; the last interval is closed by `finish`."""
@@ -176,7 +176,7 @@ class Meter:
 
     def _asked_by(self, now: float) -> int:
         """Return how many requests were to begin by an instant."""
-        return self._sent if self.schedule is None else self.schedule.due_by(min(now, self._cut_at) - self.began_at)
+        return self._sent if self.schedule is None else self.schedule.due_by(min(now, self.cut_at) - self.began_at)
 
     def _close(self, now: float) -> None:
         one, recent = self._now, self._recent.ms()

@@ -75,6 +75,14 @@ def test_a_line_tells_rates_latencies_and_errors() -> None:
     assert "30 × 429 · 1 × no connection" in line
 
 
+def test_a_closed_loop_is_offered_nothing() -> None:
+    """It has no schedule: what it sends is told, and no more."""
+    view, meter = BenchView(print), a_meter()
+    meter.schedule = None
+    view.begins("closed loop of 4", meter)
+    assert view.line().startswith("closed loop of 4: 3.00 s · 10.0/s · p50")
+
+
 def test_a_warm_up_is_shown_as_one() -> None:
     """Nobody takes its latencies for the load's."""
     view = BenchView(print)
@@ -120,7 +128,7 @@ def test_seconds_without_an_answer_are_not_drawn() -> None:
 
 def told(**more: Any) -> str:
     """Return the summary of a load, with some figures replaced."""
-    found = figures(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))
+    found = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))
     return "\n".join(summary({**found, **more}, None, {}))
 
 
@@ -137,7 +145,7 @@ def test_a_summary_tells_both_kinds_of_time() -> None:
 
 def test_a_summary_tells_what_spoils_it() -> None:
     """Unsent requests, late ones by cause, and the periods of a saturated client, the first three one by one."""
-    client = figures(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))["client"]
+    client = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))["client"]
     periods = [{"begins": float(i), "ends": i + 1.0, "why": f"reason {i}"} for i in range(5)]
     text = told(
         client_saturated=True, unsent=7, late={"ceiling": 1, "loop": 2, "ledger": 3},
@@ -180,7 +188,7 @@ def test_a_summary_tells_a_search_probe_by_probe() -> None:
 
 def test_everything_is_plain_data() -> None:
     """Figures, a row for each second, and the curves by percentile: for whoever draws or compares."""
-    found = everything(Measured(meter=a_meter(), seconds=3.0, offered_rate=10.0))
+    found = everything(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))
     assert set(found) == {"figures", "series", "percentiles"}
     assert [row["done"] for row in found["series"]] == [10, 10, 10]
     assert found["percentiles"]["response_time_ms"][-1][0] == 100

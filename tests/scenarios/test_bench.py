@@ -166,6 +166,24 @@ def test_an_interrupt_drains_and_cleans(desk: Desk, server: Server) -> None:
     assert server.streams() == []
 
 
+def test_a_second_interrupt_leaves_at_once_and_says_how_to_clean(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Nothing is waited for; what was under way is looked up by the cleaning."""
+    server = serve(faults={"hang-after": 1.0})
+    running = desk.start("bench", "--base-url", server.url, "--rate", "50/s", "--duration", "60s")
+    until(lambda: server.requests() > 30)
+    running.signal(INT)
+    running.says("draining")
+    running.signal(INT)
+    ended = running.wait()
+    assert ended.code == 130, ended
+    assert "to delete them: bulkstreams bench --clean bench.ledger.db" in ended.err
+    assert len(server.streams()) > 20
+    cleaned = desk.run("bench", "--clean", "bench.ledger.db", "--json")
+    assert cleaned.code == 0, cleaned
+    assert cleaned.json["records"]["deleted"] > 20
+    assert server.streams() == []
+
+
 def test_definitions_are_taken_from_an_input_in_turn(desk: Desk, server: Server) -> None:
     """Valid lines lend their bodies, under names of the bench's own; an invalid one is told and left out."""
     rows = [webhook("a"), b"{", webhook("b", status="disabled"), {"stream": webhook("c"), "tenant": "elsewhere"}]

@@ -35,7 +35,7 @@ from bulkstreams.engine.loading import MOST_AHEAD, Load, Supply
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import InputError, StoppedError, UsageError, first_cause
-from bulkstreams.ledger import Ledger
+from bulkstreams.ledger import BATCH, Ledger
 from bulkstreams.model import Claim, Failure, Line, Problem, Reply, Settlement, TenantName
 from bulkstreams.schema import Rules, read_error, secrets_in
 from bulkstreams.secrets import SecretResolver, mask
@@ -49,6 +49,9 @@ REST_S: Final = 1.0
 
 GRACE_S: Final = 10.0
 """Seconds in which what was answered may still be written down, where the bench is left at once."""
+
+MANY: Final = 100_000
+"""Definitions whose making takes so long that it is told."""
 
 MADE_AT_ONCE: Final = 128
 """Definitions that are made in one go while a load is on."""
@@ -224,28 +227,34 @@ class Bench:
                 hint="Check the address, and that the token has create:, read: and delete:event_streams.",
             )
 
-    async def _open(self, schedule: Schedule, what: str = "") -> Measured:
+    async def _open(self, schedule: Schedule, what: str = "load") -> Measured:
         """Follow a schedule, with a warm-up before it."""
         warm = schedule.after(self._options.warmup_s)
-        await self._definitions.provide(warm.requests)
+        await self._provide(warm.requests)
         most = max(max(one.first, one.last) for one in warm.stages)
         load, meter = await self._ready(math.ceil(most), self._claim, warm)
-        self._live.begins(what or "load", meter)
-        await load.follow(warm, meter.began_at)
         seconds = float(schedule.seconds)
-        if self.stopped is not None:
-            seconds = min(seconds, max(0.0, self._clock.monotonic() - meter.begins))
-        return self._measured(meter, seconds, schedule.requests / float(schedule.seconds))
+        measured = self._measured(what, meter, seconds, schedule.requests / seconds)
+        await load.follow(warm, meter.began_at)
+        return measured
 
-    async def _closed(self, plan: ClosedLoop) -> Measured:
+    async def _provide(self, requests: int) -> None:
+        """Have all definitions of a schedule in the ledger before it begins."""
+        if requests > MANY:
+            self._live.phase(f"making {requests:,} definitions")
+        made = self._definitions.made
+        while self.stopped is None and (left := requests - (self._definitions.made - made)) > 0:
+            await self._definitions.provide(min(left, BATCH))
+
+    async def _closed(self, plan: ClosedLoop) -> None:
         load, meter = await self._ready(plan.clients * 4, self._make_and_claim, None)
-        self._live.begins(f"closed loop of {plan.clients:,}", meter)
+        self._measured(f"closed loop of {plan.clients:,}", meter, plan.seconds, None)
         await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
-        seconds = min(plan.seconds, max(0.0, self._clock.monotonic() - meter.begins))
-        return self._measured(meter, seconds, None)
 
-    def _measured(self, meter: Meter, seconds: float, rate: float | None) -> Measured:
-        load = Measured(meter=meter, seconds=seconds, offered_rate=rate)
+    def _measured(self, what: str, meter: Meter, seconds: float, rate: float | None) -> Measured:
+        """Take note of a load that begins: whatever ends it, it is told of."""
+        self._live.begins(what, meter)
+        load = Measured(meter=meter, planned_s=seconds, offered_rate=rate)
         self.loads.append(load)
         return load
 

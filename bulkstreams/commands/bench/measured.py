@@ -16,11 +16,16 @@ from bulkstreams.engine.metering import Meter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One load that came to its end. `seconds` is the length of its schedule; `offered_rate`: None in a closed loop."""
+    """One load. `planned_s` is the length of its schedule; `offered_rate`: None in a closed loop."""
 
     meter: Meter
-    seconds: float
+    planned_s: float
     offered_rate: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it went on: as planned, or until it was stopped."""
+        return min(self.planned_s, max(0.0, self.meter.cut_at - self.meter.begins))
 
     @property
     def unsent(self) -> int:

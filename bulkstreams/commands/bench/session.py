@@ -61,6 +61,7 @@ class BenchSession(Session):
     def _report(self, run_id: str, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
         bench, options = self._bench, self._options
         load = self._chosen()
+        load.meter.finish()
         found = {
             **figures(load),
             "run_id": run_id,
