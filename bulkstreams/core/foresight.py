@@ -37,7 +37,7 @@ class Seen:
     """What a look at a tenant has shown: rates in requests a second, the bucket in tokens; None: it did not show.
 
     `ceiling` is our own rate; `learned` was learned from refusals, `refill` is what was seen coming into the bucket
-    that the headers show, whose size is `limit`, with `left` tokens in it.
+    that the headers show, whose size is `limit`, with `left` tokens in it and `lowest` at the least.
     """
 
     ceiling: float | None = None
@@ -45,8 +45,27 @@ class Seen:
     refill: float | None = None
     limit: int | None = None
     left: int | None = None
+    lowest: int | None = None
     latency_s: float | None = None
     concurrency: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a reply told of the bucket: `left` tokens, at an instant (monotonic seconds), after so many requests."""
+
+    at: float
+    left: int
+    requests: int
+
+
+def came(first: Moment, last: Moment) -> float | None:
+    """Return the tokens a second that came into a bucket between two replies; None where too little happened.
+
+    They are the least that can have come: what a full bucket could not take does not show, nor what others took.
+    """
+    gained, seconds = last.left - first.left + last.requests - first.requests, last.at - first.at
+    return gained / seconds if gained > 0 and seconds > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +113,8 @@ def _sustained(seen: Seen) -> tuple[float | None, Basis]:
 
 
 def _budget(seen: Seen) -> tuple[float | None, Basis]:
-    drained = seen.limit is not None and seen.left is not None and seen.left <= max(0, seen.limit - DRAINED)
+    levels = [level for level in (seen.left, seen.lowest) if level is not None]
+    drained = seen.limit is not None and min(levels, default=seen.limit) <= max(0, seen.limit - DRAINED)
     found = [rate for rate in (seen.learned, seen.refill if drained else None) if rate is not None]
     if found:
         return min(found), Basis.OBSERVED

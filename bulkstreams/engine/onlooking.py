@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from bulkstreams.client import Client, OnlyReads, new_session
-from bulkstreams.core.foresight import Seen
+from bulkstreams.core.foresight import DRAINED, PUBLISHED, Moment, Seen, came
 from bulkstreams.core.stopping import StopRules
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.engine import Engine, Job
@@ -32,6 +32,13 @@ from bulkstreams.source import Input
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
+
+
+SOUNDINGS: Final = 8
+"""Requests that a plan spends at the most to see a bucket refill that no published plan has."""
+
+SOUNDING_S: Final = 0.25
+"""How long it then waits for what comes into the bucket."""
 
 
 class Keeper(Protocol):
@@ -80,6 +87,8 @@ class Onlooker(Engine):
         self.looks: dict[TenantName, Look] = {}
         self.actions: dict[TenantName, Mapping[str, str]] = {}  # where lines name some: their names by id
         self.keeper: Keeper | None = None
+        self._moments: dict[TenantName, list[Moment]] = {}  # of each tenant the first and the last
+        self._lowest: dict[TenantName, int] = {}
 
     @property
     def files(self) -> Mapping[int, Input]:
@@ -123,8 +132,24 @@ class Onlooker(Engine):
         return Looking(lane, look)
 
     async def _keep(self, lane: Lane, page: Page) -> None:
+        self._note(lane)
         if self.keeper is not None:
             await self.keeper.keep(lane.tenant, page)
+
+    def _note(self, lane: Lane) -> None:
+        """Take note of how the tenant's bucket stands after one more page."""
+        left = lane.limiter.pacer.level.told
+        if left is not None:
+            self._lowest[lane.tenant] = min(left, self._lowest.get(lane.tenant, left))
+            moments = self._moments.setdefault(lane.tenant, [])
+            pages = moments[-1].requests + 1 if moments else 1
+            moments[1:] = [Moment(lane.tools.clock.monotonic(), left, pages)]
+
+    def _refill(self, lane: Lane) -> float | None:
+        """Return the most that was seen coming into the tenant's bucket, over all pages or from one to the next."""
+        moments = self._moments.pop(lane.tenant, [])
+        rates = [lane.limiter.pacer.level.seen, came(moments[0], moments[-1]) if moments else None]
+        return max((rate for rate in rates if rate is not None), default=None)
 
     def _seen(self, lane: Lane) -> bool:
         """Take note of what a lane has seen, now that it has seen all."""
@@ -133,9 +158,10 @@ class Onlooker(Engine):
             Seen(
                 ceiling=lane.settings.ceiling,
                 learned=pacer.sustained.learned,
-                refill=pacer.level.seen,
+                refill=self._refill(lane),
                 limit=pacer.level.limit,
                 left=pacer.level.told,
+                lowest=self._lowest.get(lane.tenant),
                 latency_s=pacer.latency_s,
                 concurrency=pacer.concurrency,
             ),
@@ -154,13 +180,34 @@ class Planner(Onlooker):
         return {tenant: todo.get(tenant, (0, 0)) for tenant in tenants}
 
     def _work(self, lane: Lane) -> Work:
-        work = _Planning(lane, self._ledger, self._referring(lane), self.job.set_status, self._seen)
+        work = _Planning(lane, self._ledger, self._referring(lane), self.job.set_status, self._sounded)
         keep = partial(self._keep, lane)
         work.expect(in_doubt=self._todo[lane.tenant][1], survey=self.job.preflight, also=keep)
         if not self.job.preflight:
             listing = Listing(lane, "what it has is not known", self.actions.get(lane.tenant))
             work.look_there = lambda: listing.run(keep)
         return work
+
+    async def _sounded(self, lane: Lane) -> bool:
+        """Take note of what a lane has seen; where that does not tell how fast its bucket refills, find out first."""
+        level = lane.limiter.pacer.level
+        pending = self._todo[lane.tenant][0]
+        limit, told = level.limit or 0, level.told
+        if limit <= DRAINED or limit in PUBLISHED or told is None or pending <= told:
+            return self._seen(lane)
+        page = Listing(lane, "what it has is not known")
+        self._moments.pop(lane.tenant, None)
+        for _ in range(SOUNDINGS):
+            if not await page.reach():
+                return False
+            self._note(lane)
+            if level.told is None or level.told <= limit - DRAINED:
+                break
+        await lane.sleep(SOUNDING_S)
+        if not await page.reach():
+            return False
+        self._note(lane)
+        return self._seen(lane)
 
 
 class _Planning(Creating):
@@ -174,7 +221,7 @@ class _Planning(Creating):
         ledger: Ledger,
         referring: Referring | None,
         set_status: str | None,
-        seen: Callable[[Lane], bool],
+        seen: Callable[[Lane], Awaitable[bool]],
     ) -> None:
         super().__init__(lane, ledger, _never, compares=False, referring=referring, set_status=set_status)
         self.look_there: Callable[[], Awaitable[bool]] | None = None
@@ -195,7 +242,7 @@ class _Planning(Creating):
         """Look as a run does; a tenant that was never connected to cannot be reached."""
         lane = self._lane
         if await super().look_first():
-            self._has_seen = self._tell_seen(lane)
+            self._has_seen = await self._tell_seen(lane)
         elif lane.going:
             lane.cannot_be_reached(lane.breaker.story())
         return self._has_seen

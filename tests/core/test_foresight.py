@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bulkstreams.core.budget import Budget
-from bulkstreams.core.foresight import PUBLISHED, Basis, Foresight, Seen, foresee, longest
+from bulkstreams.core.foresight import PUBLISHED, Basis, Foresight, Moment, Seen, came, foresee, longest
 from bulkstreams.core.level import Level, Told
 
 SWIFT = Seen(latency_s=0.1, concurrency=10)  # a hundred a second, if nothing else holds it back
@@ -52,6 +52,7 @@ def test_a_refill_that_a_full_bucket_hides_is_not_believed() -> None:
     full = Seen(limit=11, left=9, refill=3.0)
     assert foresee(100, full) == Foresight(None, None, Basis.UNKNOWN)
     assert foresee(100, replace(full, left=8)).rate == 3.0
+    assert foresee(100, replace(full, lowest=8)).rate == 3.0  # it was drained meanwhile, and has filled up again
     assert foresee(100, replace(full, limit=2, left=0)).rate == 3.0
 
 
@@ -95,6 +96,19 @@ def test_the_bucket_is_as_the_server_told_last() -> None:
     assert level.told is None
     level.heard(Told(1, {}, 0.0, 0.1, 1, 0, 0, 0, 0.0), Budget(limit=50, remaining=40, reset=None))
     assert level.told == 40
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "rate"),
+    [
+        (Moment(10.0, 4, 1), Moment(10.5, 1, 14), 20.0),
+        (Moment(10.0, 4, 1), Moment(10.5, 2, 3), None),
+        (Moment(10.0, 4, 1), Moment(10.0, 4, 2), None),
+    ],
+)
+def test_what_came_is_what_went_and_is_not_missing(first: Moment, last: Moment, rate: float | None) -> None:
+    """Thirteen requests took but three tokens away in half a second: ten came. Of nothing, nobody makes a rate."""
+    assert came(first, last) == rate
 
 
 def test_the_slowest_published_plan_is_taken() -> None:

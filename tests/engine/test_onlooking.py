@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import math
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import anyio
 import pytest
 
 from bulkstreams.client import Client, OnlyReads
+from bulkstreams.core.foresight import Basis, foresee
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.engine import LanePlan, Onlooker, Planner
 from bulkstreams.engine.onlooking import only_reading
-from bulkstreams.model import TenantName
+from bulkstreams.model import Reply, TenantName
 from bulkstreams.schema import Page
 from tests.engine.fakes import NOT_SENT, webhook
 from tests.engine.many import Many
@@ -56,14 +61,14 @@ class Kept:
         self.whole.append(tenant)
 
 
-def look(kind: type[Onlooker], many: Many) -> tuple[Onlooker, Kept]:
+def look(kind: type[Onlooker], many: Many, tenants: Sequence[str] = TENANTS) -> tuple[Onlooker, Kept]:
     """Have an onlooker of a kind look at half of the records' streams, and at one that nobody asked for."""
     kept = Kept()
 
     class Looker(kind):  # type: ignore[misc, valid-type]
         async def provision(self) -> None:
             self.keeper = kept
-            for tenant in TENANTS:
+            for tenant in tenants:
                 mine = [id_ for id_, name in many.ledger.tenant_of.items() if name == tenant]
                 for id_ in mine[: RECORDS // 2]:
                     many.servers[tenant].add(many.ledger.definitions[id_])
@@ -95,3 +100,26 @@ def test_every_tenant_is_seen_whole_however_few_seats_there_are(kind: type[Onloo
     planned = {"exists": RECORDS // 2, "pending": RECORDS // 2} if kind is Planner else {"pending": RECORDS}
     assert all(many.ledger.counts_of(tenant) == planned for tenant in TENANTS)
     assert many.ledger.counts_of("dead") == {"pending": RECORDS}
+
+
+def test_a_list_that_empties_the_bucket_shows_how_fast_it_refills() -> None:
+    """What the headers told from the first page to the last makes the rate that the estimate goes by."""
+    many = Many({TENANTS[0]: 2 * RECORDS}, seats=1, surveyed=False)
+    server, plain = many.servers[TENANTS[0]], many.servers[TENANTS[0]].reply
+    server.page_size = 5
+    bucket = {"tokens": 10.0, "at": 0.0}
+
+    def reply(status: int, body: Any, **headers: str) -> Reply:
+        now = asyncio.get_running_loop().time()
+        bucket["tokens"] = min(10.0, bucket["tokens"] + 20.0 * (now - (bucket["at"] or now))) - 1.0
+        bucket["at"] = now
+        told = {"x_ratelimit_limit": "10", "x_ratelimit_remaining": str(max(0, math.floor(bucket["tokens"])))}
+        return plain(status, body, **headers, **told)
+
+    server.reply = reply  # type: ignore[method-assign]
+    engine, _ = look(Planner, many, TENANTS[:1])
+    seen = engine.looks[TenantName(TENANTS[0])].seen
+    assert seen.limit == 10
+    assert seen.refill is not None
+    assert 15.0 < seen.refill <= 20.0  # the least that can have come, and most of it
+    assert foresee(200, seen).basis is Basis.OBSERVED

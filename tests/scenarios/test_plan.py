@@ -298,6 +298,27 @@ def test_the_time_is_foreseen_by_the_narrowest_limit(desk: Desk, serve: Callable
     assert plan(desk, server, "in.jsonl", "--limit", "20").json["estimated_s"] < 1.0
 
 
+def test_a_bucket_that_no_published_plan_has_is_sounded(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Where neither the list nor its size tells how fast it refills, a few more requests that only read find out."""
+    server = serve(rate=10.0, burst=7)
+    desk.write("in.jsonl", webhooks(60))
+    planned = plan(desk, server, "in.jsonl").json
+    (tenant,) = planned["tenants"].values()
+    assert tenant["rate_basis"] == "observed"
+    assert 5.0 <= tenant["rate"] <= 20.0
+    assert 2.5 <= planned["estimated_s"] <= 12.0
+    assert 3 <= server.requests("list") <= 11
+    assert server.requests("create") == 0
+
+
+def test_a_bucket_that_holds_all_that_is_to_be_created_is_not_sounded(desk: Desk, serve: Callable[..., Server]) -> None:
+    """What goes at once needs no estimate, and costs no request for one."""
+    server = serve(rate=10.0, burst=7)
+    desk.write("in.jsonl", webhooks(4))
+    plan(desk, server, "in.jsonl")
+    assert server.requests("list") == 1
+
+
 def test_a_plan_that_is_interrupted_tells_what_it_knows(desk: Desk, serve: Callable[..., Server]) -> None:
     """SIGTERM ends it in order, with the code of a signal; nothing was sent and no ledger is there."""
     server = serve(rate=0.01, burst=61)
