@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -25,9 +26,46 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
 def flags(command: str) -> set[str]:
-    """Return the long flags of a command, `--no-…` forms and `--help` left out."""
-    found = {flag for one in COMMANDS[command].params for flag in one.opts if flag.startswith("--")}
+    """Return the long flags of a command, or of the one command of a group; `--no-…` forms and `--help` left out."""
+    one = COMMANDS[command]
+    found = {flag for part in [one, *getattr(one, "commands", {}).values()] for flag in long_flags(part)}
     return found - {"--help"}
+
+
+def long_flags(command: Any) -> set[str]:
+    """Return the long flags that a command itself has."""
+    return {flag for one in command.params for flag in one.opts if flag.startswith("--")}
+
+
+def section(heading: str) -> str:
+    """Return a section of the README, to the next of its kind or above."""
+    return re.split(r"\n##+ ", README.split(f"{heading}\n")[1])[0]
+
+
+SHARED = {
+    "--tenant", "--config", "--base-url", "--token-file", "--rate", "--burst", "--reserve", "--concurrency",
+    "--retries", "--timeout", "--deadline", "--max-failures", "--limit", "--progress", "--json",
+}  # fmt: skip
+"""Flags of `run` that other commands have with the same meaning: the README tells them once."""
+
+AFTERWARDS = "### undo, activate, smoke"
+PLACES = {
+    "export": "### export", "undo": AFTERWARDS, "activate": AFTERWARDS, "smoke": AFTERWARDS,
+    "import": "## Coming from auth0-deploy-cli or Terraform", "results": "## Commands",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", PLACES)
+def test_every_flag_of_its_own_is_told_where_its_command_is(command: str) -> None:
+    """What a command has beside the flags of `run` stands in its section."""
+    missing = {flag for flag in flags(command) - SHARED if flag not in section(PLACES[command])}
+    assert not missing
+
+
+@pytest.mark.parametrize("command", ["plan", "verify"])
+def test_whatever_compares_has_only_flags_of_a_run(command: str) -> None:
+    """So the README need not tell them again."""
+    assert flags(command) <= flags("run")
 
 
 def test_the_first_two_blocks_do_all_the_set_up() -> None:

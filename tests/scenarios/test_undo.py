@@ -168,7 +168,7 @@ def test_without_a_terminal_somebody_has_to_say_yes(make: Callable[..., Scene]) 
     assert scene.books["requests"] == asked
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [(b"yes\n", 0, 0), (b"y\n", 2, 3), (b"\n", 2, 3), (b"\x04", 2, 3)])
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"yes\n", 0, 0), (b"y\n", 2, 3), (b"\x04", 2, 3)])
 def test_at_a_terminal_only_yes_is_a_yes(make: Callable[..., Scene], answer: bytes, code: int, left: int) -> None:
     """It says how many streams at which tenant."""
     scene = make(3)
@@ -208,7 +208,8 @@ def test_a_dry_run_only_looks(make: Callable[..., Scene]) -> None:
 
 # -- whatever fails ---------------------------------------------------------------------------------------------------
 
-FAULTS = ("error-before", "error-after", "reset-before", "reset-after", "truncate", "html-502", "throttle", "late")
+FAULTS = ("error-after", "reset-before", "truncate", "late")
+"""One of each way to lose an answer; all of them at once come below."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -262,7 +263,7 @@ def test_a_throttled_undo_waits_and_charges_no_attempt(make: Callable[..., Scene
     assert is_undone(scene)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_undo_that_is_killed_again_and_again_ends_right(make: Callable[..., Scene], seed: int) -> None:
     """Whenever it dies, the rerun goes on: each stream is deleted once, and all count as deleted by us."""
     scene = make(60, latency=(0.001, 0.02), seed=seed)
@@ -275,8 +276,7 @@ def test_an_undo_that_is_killed_again_and_again_ends_right(make: Callable[..., S
 @pytest.mark.parametrize(
     "point",
     [
-        "begin_run.after", "errands.begin.before", "errands.begin.after", "errands.claim.after", "stream.after",
-        "errands.settle.before", "errands.settle.after", "delete.before:3", "delete.after:3", "commit.written:4",
+        "errands.begin.before", "errands.begin.after", "errands.settle.after", "delete.before:3", "delete.after:3",
         "commit.durable:5", "end_run.before",
     ],
 )  # fmt: skip
