@@ -14,9 +14,10 @@ import pytest
 
 from bulkstreams.core.saturation import Cause
 from bulkstreams.core.schedule import Schedule, read_stage, steady
-from bulkstreams.engine.loading import GRACE_S, MOST_AHEAD, Load, Supply
+from bulkstreams.engine.loading import GRACE_S, Load
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
+from bulkstreams.engine.supply import MOST_AHEAD, Supply
 from bulkstreams.model import Claim, Failure, Reply, Settlement
 from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeClock, FakeLedger, ScriptedClient, in_told_time, webhooks
 

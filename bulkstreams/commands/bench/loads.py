@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
@@ -18,28 +18,30 @@ import anyio
 
 from bulkstreams.client import Client, new_session, token_session
 from bulkstreams.commands.bench.allowed import SOURCE
+from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
+from bulkstreams.commands.bench.moulding import Moulding
 from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Searching
 from bulkstreams.commands.bench.token import KeptToken
-from bulkstreams.commands.room import connections, open_files
+from bulkstreams.commands.room import open_files
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
-from bulkstreams.engine import Fleet, SystemClock, Terms
+from bulkstreams.engine import Fleet, SystemClock
 from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
-from bulkstreams.engine.definitions import BUILT_IN, Definitions, Mould, as_one_line, enough, mould, problems_told
-from bulkstreams.engine.loading import MOST_AHEAD, Load, Supply
+from bulkstreams.engine.definitions import Definitions
+from bulkstreams.engine.loading import Load
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.errors import InputError, StoppedError, UsageError, first_cause
+from bulkstreams.engine.supply import MOST_AHEAD, Supply
+from bulkstreams.errors import StoppedError, first_cause
 from bulkstreams.ledger import BATCH, Ledger
-from bulkstreams.model import Claim, Failure, Line, Problem, Reply, Settlement, TenantName
+from bulkstreams.model import Claim, Failure, Problem, Reply, TenantName
 from bulkstreams.schema import Rules, read_error, secrets_in
 from bulkstreams.secrets import SecretResolver, mask
-from bulkstreams.source import open_input
 
 LEAD_S: Final = 0.05
 """Seconds between the last preparation and a schedule's beginning."""
@@ -81,6 +83,7 @@ class Bench:
         self.examples: dict[str, str] = {}
         self._ledger, self._options, self._settings, self._live = ledger, options, settings, live
         self._secrets = SecretResolver(environment, Path.cwd())
+        self._rules = Rules(settings.allow_unknown_events)
         self._wiring = Wiring(settings, SecretResolver(environment, settings.folder))
         self._clock = SystemClock()
         self._server_clock = ServerClock()
@@ -125,50 +128,9 @@ class Bench:
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
         await ledger.begin_reading(f"{SOURCE}{prefix}", time.time())
-        with ExitStack() as stack:
-            moulds = await self._moulds(stack)
+        moulds = await Moulding(ledger, self._options, self._secrets, self._rules, self._live.phase).read()
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
-
-    async def _moulds(self, stack: ExitStack) -> list[Mould]:
-        """Read what definitions are made of: the inputs, a template, or what is built in."""
-        options = self._options
-        if options.template is not None:
-            try:
-                data = options.template.read_bytes()
-            except OSError as error:
-                raise InputError(f"{options.template} cannot be read: {error.strerror or error}.") from None
-            return await self._made_of(str(options.template), [as_one_line(data)])
-        if not options.inputs:
-            return await self._made_of("built-in", [as_one_line(BUILT_IN)])
-        moulds: list[Mould] = []
-        for name in options.inputs:
-            one = open_input(name, options.ledger.absolute().parent)
-            stack.callback(one.close)
-            size = 0
-            for lines in one.batches():
-                size += sum(line.length for line in lines)
-                moulds += await self._made_of(one.name, lines, may_fail=True)
-                if enough(len(moulds), size):
-                    break
-        if not moulds:
-            raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
-        return moulds
-
-    async def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
-        input_ = await self._ledger.input(name)
-        rules = Rules(self._settings.allow_unknown_events)
-        moulds = []
-        for line in lines:
-            found = mould(input_, line, rules, self._secrets.problem, self._secrets.resolve)
-            if isinstance(found, Mould):
-                moulds.append(found)
-                continue
-            told = f"{name}:{line.number}: {problems_told(found)}"
-            if not may_fail:
-                raise UsageError(f"the template cannot be sent: {told}.", hint="Mend it; `bulkstreams validate` helps.")
-            self._live.phase(f"left out: {told}")
-        return moulds
 
     # -- the loads ----------------------------------------------------------------------------------------------------
 
@@ -315,26 +277,6 @@ class Bench:
         fleet = self._fleet = doubts_fleet(self._wiring, self._settings, Recorder(self._ledger, tell_nobody))
         await clear_doubts(fleet, self._ledger, self.tenant, doubts)
         return fleet.reasons
-
-
-def doubts_fleet(wiring: Wiring, settings: Settings, recorder: Recorder[Settlement]) -> Fleet:
-    """Return a fleet to clear doubts with; nothing is tried again there."""
-    terms = Terms(
-        connector=wiring, watcher=_Unheard(), mask=mask, retries=0, timeout_s=settings.timeout_s,
-        connections=connections(),
-    )  # fmt: skip
-    return Fleet(terms, recorder)
-
-
-class _Unheard:
-    """Nobody is told of a lane that stops: it is the only one, and its reason is told at the end."""
-
-    def lane_stopped(self, tenant: str, reason: str) -> None:
-        """Do nothing."""
-
-
-async def tell_nobody(_batch: Sequence[Settlement]) -> None:
-    """Tell nobody: the meter has counted already."""
 
 
 def _judged(goal: Goal, rate: float, load: Measured) -> Probe:

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.commands.bench.loads import Bench, Watching, doubts_fleet, tell_nobody
+from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
+from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
 from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
 from bulkstreams.commands.session import Session

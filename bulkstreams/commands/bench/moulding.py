@@ -1,0 +1,78 @@
+"""What a bench's definitions are made of: its inputs, its template, or the one that is built in.
+
+This module must never keep more of an input than `definitions.enough` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from bulkstreams.commands.bench.options import BenchOptions
+from bulkstreams.commands.live import MOST_SHOWN
+from bulkstreams.engine.definitions import BUILT_IN, Mould, as_one_line, enough, mould, problems_told
+from bulkstreams.errors import InputError, UsageError
+from bulkstreams.ledger import Ledger
+from bulkstreams.model import Line
+from bulkstreams.schema import Rules
+from bulkstreams.secrets import SecretResolver
+from bulkstreams.source import open_input
+
+
+class Moulding:
+    """Reads what is given; `say` is told of the lines that are left out."""
+
+    def __init__(
+        self, ledger: Ledger, options: BenchOptions, secrets: SecretResolver, rules: Rules, say: Callable[[str], None]
+    ) -> None:
+        self._ledger, self._options, self._secrets, self._rules = ledger, options, secrets, rules
+        self._say = say
+        self._left_out = 0
+
+    async def read(self) -> list[Mould]:
+        """Return the lines that can be sent; raise UsageError where there is none."""
+        options = self._options
+        if options.template is not None:
+            try:
+                data = options.template.read_bytes()
+            except OSError as error:
+                raise InputError(f"{options.template} cannot be read: {error.strerror or error}.") from None
+            return await self._made_of(str(options.template), [as_one_line(data)])
+        if not options.inputs:
+            return await self._made_of("built-in", [as_one_line(BUILT_IN)])
+        moulds = [one for name in options.inputs for one in await self._input(name)]
+        if not moulds:
+            raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
+        return moulds
+
+    async def _input(self, name: str) -> list[Mould]:
+        moulds: list[Mould] = []
+        size = 0
+        with closing(open_input(name, self._options.ledger.absolute().parent)) as one:
+            for lines in one.batches():
+                size += sum(line.length for line in lines)
+                moulds += await self._made_of(one.name, lines, may_fail=True)
+                if enough(len(moulds), size):
+                    break
+        return moulds
+
+    async def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
+        input_ = await self._ledger.input(name)
+        moulds = []
+        for line in lines:
+            found = mould(input_, line, self._rules, self._secrets.problem, self._secrets.resolve)
+            if isinstance(found, Mould):
+                moulds.append(found)
+                continue
+            told = f"{name}:{line.number}: {problems_told(found)}"
+            if not may_fail:
+                raise UsageError(f"the template cannot be sent: {told}.", hint="Mend it; `bulkstreams validate` helps.")
+            self._leave_out(told)
+        return moulds
+
+    def _leave_out(self, told: str) -> None:
+        self._left_out += 1
+        if self._left_out <= MOST_SHOWN:
+            self._say(f"left out: {told}")
+        elif self._left_out == MOST_SHOWN + 1:
+            self._say("… more lines are left out; `bulkstreams validate INPUT` tells them all")
