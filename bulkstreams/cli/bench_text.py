@@ -86,7 +86,7 @@ def _client(figures: Mapping[str, Any]) -> Iterator[str]:
         )
     elif figures["unsound"]:
         names = ", ".join(figures["unsound"])
-        yield f"  so the client may have made these longer than the server did: {names} (marked ?)"
+        yield f"  so these may not be what the server does: {names} (marked ?)"
     periods = client["saturated_periods"]
     for one in periods[:MOST_PERIODS]:
         yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"

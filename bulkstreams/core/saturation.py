@@ -99,14 +99,15 @@ def judge(spans: Iterable[Span]) -> Verdict:
     return Verdict(saturated=share > SPOILED, share=share, periods=tuple(_periods(kept)))
 
 
-def unsound(verdict: Verdict, late_share: float) -> tuple[str, ...]:
-    """Return the measures of which more than half of what lies beyond them may be the client's own doing.
+def unsound(verdict: Verdict, missed_share: float) -> tuple[str, ...]:
+    """Return the measures of which more than half of what lies beyond them may be wrong, or missing.
 
-    `late_share`: of the requests, those that began late by it; one is enough to spoil the longest.
+    `missed_share`: of the requests, those that began late by the client's own doing, or never; one is enough to spoil
+    the longest.
     """
     if verdict.saturated:
         return tuple(TAILS)
-    share = max(verdict.share, late_share)
+    share = max(verdict.share, missed_share)
     return tuple(name for name, tail in TAILS.items() if share > tail / 2)
 
 

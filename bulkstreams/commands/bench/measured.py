@@ -41,7 +41,7 @@ class Measured:
 def figures(load: Measured) -> dict[str, Any]:
     """Return a load's figures: those of the contract first, then what it takes to judge them."""
     meter, verdict = load.meter, load.meter.verdict
-    late = sum(meter.late[cause] for cause in OWN) / max(1, meter.requests)
+    missed = load.unsent + sum(meter.late[cause] for cause in OWN)
     return {
         "requests": meter.requests,
         "errors": meter.errors,
@@ -51,7 +51,7 @@ def figures(load: Measured) -> dict[str, Any]:
         "service_time_ms": meter.service.ms(),
         "status": {str(status): count for status, count in sorted(meter.status.items())},
         "client_saturated": verdict.saturated,
-        "unsound": list(unsound(verdict, late)),
+        "unsound": list(unsound(verdict, missed / max(1, meter.requests + load.unsent))),
         "completed_rate": round(meter.completed, 3),
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
