@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import flags, running, serving
+from bulkstreams.cli import flags, reporting, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -115,6 +115,7 @@ COMMANDS: Final = (
     validate,
     status,
     results,
+    reporting.report,
     serving.sandbox,
 )
 """In the order of `--help`: what a job takes from its beginning to its end."""
