@@ -125,7 +125,8 @@ class History(LedgerReader):
         told = self._json(source[0][0]) if source else None
         prints = dict(told["inputs"]) if told else {}
         rows = self._ask(
-            """SELECT input.id, path, count(*), sum(state = 'invalid') FROM record JOIN input ON input.id = record.input
+            """SELECT input.id, path, count(*), sum(state = 'invalid' OR error_code IS 'invalid')
+                 FROM record JOIN input ON input.id = record.input
                 WHERE record.reading >= ? GROUP BY input.id ORDER BY input.id""",
             (reading,),
         )

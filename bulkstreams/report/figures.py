@@ -129,7 +129,7 @@ def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict
         "recovered": sum(one.recovered for one in stretches),
         "elapsed_s": round(elapsed, 3),
         "created_per_s": round(created / elapsed, 3) if elapsed else 0.0,
-        "most_created_per_s": max((one.figures()["created_per_s"] for one in stretches), default=0.0),
+        "most_created_per_s": max((one.created_per_s for one in stretches), default=0.0),
     }
 
 

@@ -55,6 +55,11 @@ class Stretch:
         if timed(record):
             self.times.add(record.latency_ms or 0.0)
 
+    @property
+    def created_per_s(self) -> float:
+        """Return how many records were created in each of its seconds."""
+        return round(self.states[State.CREATED] / self.seconds, 3)
+
     def figures(self) -> dict[str, Any]:
         """Return what it counted; rates are a second's."""
         return {
@@ -63,7 +68,7 @@ class Stretch:
             "offset_s": round(self.offset_s, 3),
             "seconds": round(self.seconds, 3),
             "records": {state: self.states[state] for state in State if self.states[state]},
-            "created_per_s": round(self.states[State.CREATED] / self.seconds, 3),
+            "created_per_s": self.created_per_s,
             "recovered": self.recovered,
             "retries": self.retries,
             "service_time_ms": self.times.figures(),
