@@ -51,7 +51,7 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], flo
     for kind in ("service_time", "response_time"):
         for name, ms in (figures["latency"][f"{kind}_ms"] or {}).items():
             if name in NAMED or name in {"max", "mean"}:
-                yield (f"{kind.replace('_', ' ')} {name}", "ms"), ms
+                yield (f"{kind.replace('_', ' ')} {name.replace('p999', 'p99.9')}", "ms"), ms
 
 
 def _difference(one: float | None, other: float | None) -> dict[str, Any]:

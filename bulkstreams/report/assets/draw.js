@@ -57,7 +57,8 @@
 
   const axis = (label, more) => ({
     label,
-    labelSize: 22,
+    labelSize: 20,
+    labelGap: 0,
     labelFont: "12px system-ui, sans-serif",
     font: "12px system-ui, sans-serif",
     stroke: colour("--quiet"),
@@ -72,9 +73,9 @@
         const found = [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7].filter((at) => at >= low && at <= high);
         return found.length > 1 ? found : [low, high];
       };
-      return axis(plot.x_label, { splits: whole, values: (_, splits) => splits.map(percent), space: 30 });
+      return axis(plot.x_label, { splits: whole, values: (_, splits) => splits.map(percent), space: 30, size: 32 });
     }
-    return axis(plot.x_label, { incrs: plot.bars ? [1, 2, 5, 10, 20, 50] : undefined, values: (_, splits) => splits.map(tick) });
+    return axis(plot.x_label, { incrs: plot.bars ? [1, 2, 5, 10, 20, 50] : undefined, values: (_, splits) => splits.map(tick), size: 32 });
   };
 
   const options = (plot, box) => ({
@@ -84,10 +85,10 @@
       y: plot.log ? { distr: 3 } : { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] },
     },
     axes: [xAxis(plot), axis(plot.y_label, { size: 58, values: (_, splits) => splits.map(tick) })],
-    series: [{ label: "at", value: (_, value, __, index) => index == null ? "–" : plot.names[index] }, ...plot.series.map(series(plot))],
+    series: [{ label: "at", value: (_, value, __, index) => index == null ? "(point at the plot)" : plot.names[index] }, ...plot.series.map(series(plot))],
     cursor: { drag: { x: true, y: false }, sync: plot.nines || plot.bars || plot.joined ? undefined : { key: plot.id.replace(/^[a-z]+/, "time"), scales: ["x", null] } },
     hooks: { drawAxes: [drawMarks(plot)] },
-    legend: { live: true },
+    legend: { live: true, markers: { fill: (chart, at) => chart.series[at].stroke(chart, at), width: 0 } },
   });
 
   const plain = (_, low, high) => low === high ? [low - 0.5, high + 0.5] : [low, high];
@@ -130,7 +131,7 @@
       button.addEventListener("click", act);
       bar.append(button);
     }
-    document.querySelector(`#plot-${plot.id} figcaption`).prepend(bar);
+    document.querySelector(`#plot-${plot.id} figcaption`).append(bar);
   };
 
   const all = () => plots.forEach(draw);
