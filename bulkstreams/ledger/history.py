@@ -122,8 +122,10 @@ class History(LedgerReader):
         """Return the inputs of the newest whole reading, in the order in which they were met."""
         reading = self._whole_reading()
         source = self._ask("SELECT source FROM reading WHERE id = ?", (reading,))
-        told = self._json(source[0][0]) if source else None
-        prints = dict(told["inputs"]) if told else {}
+        try:
+            prints = dict((self._json(source[0][0]) or {"inputs": []})["inputs"]) if source else {}
+        except (KeyError, TypeError, ValueError):
+            raise ledger_format.refusal(self.path, "is damaged: its reading is none that was written") from None
         rows = self._ask(
             """SELECT input.id, path, count(*), sum(state = 'invalid' OR error_code IS 'invalid')
                  FROM record JOIN input ON input.id = record.input
