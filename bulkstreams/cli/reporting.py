@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -20,6 +21,8 @@ from bulkstreams.ledger import History
 
 _STDOUT: Final = "-"
 _ENDING: Final = ".report.html"
+_EXTRA: Final = re.compile(r"""extra\s*==\s*['"]report['"]""")
+"""What tells the packages of the extra among all that this package may need."""
 
 
 def report(
@@ -69,9 +72,8 @@ def _figures(path: Path) -> dict[str, Any]:
 
 def _not_installed(missing: ModuleNotFoundError) -> UsageError:
     """Return the error that names the packages which a report needs, and the command that installs them."""
-    wanted = [
-        text.partition(";")[0].strip() for text in requires("bulkstreams") or () if text.endswith('extra == "report"')
-    ] or ["bulkstreams[report]"]
+    extra = [text.partition(";")[0].strip() for text in requires("bulkstreams") or () if _EXTRA.search(text)]
+    wanted = extra or ["bulkstreams[report]"]
     command = shlex.join([sys.executable, "-m", "pip", "install", *wanted])
     return UsageError(
         f"`report` needs a package that is not installed ({missing.name}).", hint=f"Install it: {command}"
@@ -98,6 +100,8 @@ def _write(target: str, text: str) -> None:
         _print_lines([text])
         return
     path = Path(target)
+    if path.is_dir():
+        raise UsageError(f"{target} cannot be written: it is a folder.", hint="Name a file in it with --html.")
     draft = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         try:

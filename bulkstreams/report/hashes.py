@@ -25,7 +25,7 @@ from bulkstreams.source import identity
 _BLOCK: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
-_SECRETS: Final = "it holds secrets, or lines that may, and no secret is told, not even hashed"
+SECRETS: Final = "it holds secrets, or lines that may, and no secret is told, not even hashed"
 _SUSPECT: Final = re.compile(rb'"(?:%s)"(?!\s*:\s*"\$\{(?:env|file):[^{}"]+\}")' % "|".join(SECRET_FIELDS).encode())
 """The name of a secret's field that is not followed by a reference to where the secret is."""
 
@@ -91,7 +91,7 @@ def _file_hash(one: ReadInput) -> tuple[str | None, str | None]:
             if _mark(file) != one.fingerprint:
                 return None, _CHANGED
             if one.invalid or not _is_free_of_secrets(file):
-                return None, _SECRETS
+                return None, SECRETS
             file.seek(0)
             found = _hash(_blocks(file))
             return (found, None) if _mark(file) == one.fingerprint else (None, _CHANGED)
