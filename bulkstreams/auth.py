@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from bulkstreams.core.budget import retry_after
 from bulkstreams.core.retry import AMBIGUOUS, backoff
+from bulkstreams.core.scopes import granted
 from bulkstreams.errors import CredentialsError, TokenUnreachedError, UsageError
 
 GRANT: Final = "client_credentials"
@@ -56,6 +57,7 @@ class Identity:
 class _Fetched(NamedTuple):
     token: str
     expires_at: float
+    scope: object = None
 
 
 class Authenticator:
@@ -93,6 +95,11 @@ class Authenticator:
     def resume_at(self) -> float:
         """Return the instant (of `clock`) before which the tenant is not asked again, since it gave no answer."""
         return self._resume_at
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """Return the scopes of the newest token, as far as it or its tenant tells them; None: nobody knows."""
+        return None if self._fetched is None else granted(self._fetched.token, self._fetched.scope)
 
     def current(self) -> str | None:
         """Return the token if there is one that does not expire soon."""
@@ -227,12 +234,12 @@ class Authenticator:
         try:
             found = orjson.loads(body)
             token = found["access_token"]
-            life = float(found.get("expires_in") or DEFAULT_LIFE_S)
+            life, scope = float(found.get("expires_in") or DEFAULT_LIFE_S), found.get("scope")
         except (ValueError, KeyError, TypeError, AttributeError):
-            token, life = None, 0.0
+            token, life, scope = None, 0.0, None
         if not isinstance(token, str) or not _is_token(token):
             raise self._fail(f"{self._base_url} answered a token request without a token.")
-        return _Fetched(token, asked_at + life - min(LEEWAY_S, life / 10))
+        return _Fetched(token, asked_at + life - min(LEEWAY_S, life / 10), scope)
 
     def _refused(self, form: dict[str, str], status: int, body: bytes) -> CredentialsError:
         try:

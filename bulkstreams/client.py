@@ -23,7 +23,10 @@ from yarl import URL
 from bulkstreams.model import Failure, Reply
 
 PAGE_SIZE: Final = 50
-"""Streams asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
+"""Streams, or actions, asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
+
+ACTIONS_PAGE_SIZE: Final = 20
+"""Actions asked for in a page of theirs: each is shown with its code, twice where it is deployed."""
 
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
@@ -106,7 +109,7 @@ def token_session() -> aiohttp.ClientSession:
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=_NoCookies(),
         headers={
@@ -118,6 +121,10 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         request_class=_Request,
         raise_for_status=False,
     )
+    # Where a connection dies, aiohttp would send a GET or a DELETE once more by itself: past the limiter, and a DELETE
+    # while nobody knows what became of the first. It has no public way to be told not to.
+    session._retry_connection = False
+    return session
 
 
 class Watch:
@@ -167,6 +174,7 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, base_url: str, timeout_s: float) -> None:
         self._session = session
         self._streams = URL(f"{base_url}/api/v2/event-streams")
+        self._actions = URL(f"{base_url}/api/v2/actions/actions")
         # Well before the attempt's own time, so that a connection that never came is known for what it is: not sent.
         self._connect_s = min(CONNECT_TIMEOUT_S, 0.8 * timeout_s)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, ceil_threshold=60.0)
@@ -182,6 +190,39 @@ class Client:
         """GET one page of the tenant's streams, from `cursor` (the `next` of the page before) on."""
         query = {"take": str(PAGE_SIZE)} if cursor is None else {"take": str(PAGE_SIZE), "from": cursor}
         return await self._send("GET", self._streams.with_query(query), token, None)
+
+    async def actions(self, page: int, token: str) -> Reply | Failure:
+        """GET one page of the tenant's actions, the first of which is 0; all of them: a filter could hide one."""
+        query = {"page": str(page), "per_page": str(ACTIONS_PAGE_SIZE)}
+        return await self._send("GET", self._actions.with_query(query), token, None)
+
+    # -- what is done to a stream after its creation -------------------------------------------------------------------
+
+    async def stream(self, stream_id: str, token: str) -> Reply | Failure:
+        """GET one stream."""
+        return await self._send("GET", self._streams / stream_id, token, None)
+
+    async def delete(self, stream_id: str, token: str) -> Reply | Failure:
+        """DELETE one stream."""
+        return await self._send("DELETE", self._streams / stream_id, token, None)
+
+    async def change(self, stream_id: str, body: bytes, token: str) -> Reply | Failure:
+        """PATCH one stream; `body` is JSON of what is to change."""
+        return await self._send("PATCH", self._streams / stream_id, token, _Body(body))
+
+    async def test(self, stream_id: str, body: bytes, token: str) -> Reply | Failure:
+        """POST a test event for one stream; `body` is JSON that names its type."""
+        return await self._send("POST", self._streams / stream_id / "test", token, _Body(body))
+
+    async def deliveries(self, stream_id: str, event: str, since: str, token: str) -> Reply | Failure:
+        """GET a stream's deliveries of one type of event since an instant (RFC 3339, whole seconds)."""
+        url = self._streams / stream_id / "deliveries"
+        query = {"event_types": event, "date_from": since, "take": str(PAGE_SIZE)}
+        return await self._send("GET", url.with_query(query), token, None)
+
+    async def delivery(self, stream_id: str, event_id: str, token: str) -> Reply | Failure:
+        """GET one delivery."""
+        return await self._send("GET", self._streams / stream_id / "deliveries" / event_id, token, None)
 
     async def _send(self, method: str, url: URL, token: str, body: _Body | None) -> Reply | Failure:
         if token != self._token:
@@ -251,3 +292,10 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if size > MAX_REPLY_BYTES:
             raise aiohttp.ClientPayloadError
     return b"".join(chunks)
+
+
+class OnlyReads:
+    """What of a client only reads. Whoever is given this has nothing to write with, whatever his defects."""
+
+    def __init__(self, client: Client) -> None:
+        self.page, self.stream, self.actions = client.page, client.stream, client.actions

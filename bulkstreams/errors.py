@@ -56,6 +56,10 @@ class SecretError(UsageError):
     """A secret reference of the configuration, or a token file, cannot be resolved."""
 
 
+class ActionError(UsageError):
+    """A line names an action that its tenant does not have, or has several of."""
+
+
 class LedgerError(BulkstreamsError):
     """The ledger cannot be used."""
 

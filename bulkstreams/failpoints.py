@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from bulkstreams.client import Client
 from bulkstreams.errors import UsageError
-from bulkstreams.ledger import Ledger
+from bulkstreams.ledger import ErrandBook, Ledger
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.writer import Writer
 
@@ -31,7 +31,13 @@ _METHODS: Final[Mapping[type, tuple[str, ...]]] = {
     ),
     Client: ("create", "page"),
 }  # fmt: skip
-"""What is awaited, by class: each has a point before and one after it."""
+"""What a run awaits, by class: each has a point before and one after it."""
+
+_AFTERWARDS: Final[Mapping[type, Mapping[str, str]]] = {
+    ErrandBook: {name: f"errands.{name}" for name in ("begin", "claim", "settle")},
+    Client: {name: name for name in ("stream", "delete", "change", "test", "deliveries", "delivery")},
+}
+"""The same of what is done to streams after their creation: by class, the methods and what their points are called."""
 
 _COMMIT: Final = ("commit.before", "commit.written", "commit.durable", "commit.after")
 """Around the writer's transaction: nothing of it is there; all is written but not committed; it is on disk and nobody
@@ -41,7 +47,12 @@ POINTS: Final = (
     *(f"{name}.{side}" for names in _METHODS.values() for name in names for side in ("before", "after")),
     *_COMMIT,
 )
-"""Every point, by name."""
+"""Every point of a run, by name."""
+
+POINTS_AFTERWARDS: Final = tuple(
+    f"{point}.{side}" for points in _AFTERWARDS.values() for point in points.values() for side in ("before", "after")
+)
+"""Those of the commands that come after it."""
 
 Reached = Callable[[str], None]
 
@@ -77,11 +88,12 @@ def arm(environment: Mapping[str, str]) -> None:
 def parse(text: str) -> Fuse:
     """Return what `NAME:N` asks for: `settle.after:3`, or `settle.after` for its first time."""
     point, colon, count = text.partition(":")
-    if point not in POINTS:
-        near = difflib.get_close_matches(point, POINTS, n=1)
+    known = (*POINTS, *POINTS_AFTERWARDS)
+    if point not in known:
+        near = difflib.get_close_matches(point, known, n=1)
         guess = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"{VARIABLE}: there is no point called {point!r}.", hint=f"{guess}The points are: {', '.join(POINTS)}."
+            f"{VARIABLE}: there is no point called {point!r}.", hint=f"{guess}The points are: {', '.join(known)}."
         )
     if colon and not (count.isascii() and count.isdigit() and int(count)):
         raise UsageError(f"{VARIABLE}: {count!r} is not a count.", hint=f"Write {point}:3 for its third time.")
@@ -93,6 +105,9 @@ def watch(reached: Reached) -> None:
     for owner, names in _METHODS.items():
         for name in names:
             setattr(owner, name, _around(getattr(owner, name), name, reached))
+    for owner, points in _AFTERWARDS.items():
+        for name, point in points.items():
+            setattr(owner, name, _around(getattr(owner, name), point, reached))
     Writer._commit = _around_commit(Writer._commit, reached)  # type: ignore[method-assign]
     ledger_format.connect = _around_connect(ledger_format.connect, reached)
 

@@ -106,13 +106,14 @@ class Line(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A valid line: one stream to create."""
+    """A valid line: one stream to create. `action` is the name of the action that it refers to, if it does."""
 
     tenant: str | None
     key: Key
     name: str | None
     digest: bytes
     notes: tuple[Problem, ...] = ()
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,19 @@ class Claim(NamedTuple):
     first_sent_at: float | None
     server_intent_at: float = 0.0
     ours_since: float | None = None
+
+
+class Pending(NamedTuple):
+    """A record that waits to be claimed: where its line stands, and what earlier attempts left (see `Claim`)."""
+
+    id: int
+    input: int
+    line: int
+    offset: int
+    length: int
+    attempts: int
+    first_sent_at: float | None
+    ours_since: float | None
 
 
 class Doubt(NamedTuple):

@@ -13,12 +13,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bulkstreams.client import MAX_REPLY_BYTES, PAGE_SIZE, Client, new_session
+from bulkstreams.client import ACTIONS_PAGE_SIZE, MAX_REPLY_BYTES, PAGE_SIZE, Client, OnlyReads, new_session
 from bulkstreams.model import Failure, Reply
 
 TOKEN = "s3cret-token"
 BODY = b'{"name":"audit","destination":{"token":"s3cret-body"}}'
 CREATED = b'{"id":"est_1"}'
+STREAM = "/t/acme/api/v2/event-streams/est_1"
 
 Handler = Callable[["Wire"], Awaitable[None]]
 Answer = Reply | Failure
@@ -232,6 +233,65 @@ def test_a_page_is_one_get_from_its_cursor(cursor: str | None, query: str | None
     assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
 
 
+def test_a_page_of_actions_is_one_get_of_all_of_them() -> None:
+    """No filter is sent along: what it means to a server could hide an action that a line names."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer("200 OK", b"{}")
+
+    async def work(client: Client) -> Answer:
+        return await client.actions(2, TOKEN)
+
+    _, place = on(handler, work)
+    [(line, headers, body)] = place.requests
+    assert line == f"GET /t/acme/api/v2/actions/actions?page=2&per_page={ACTIONS_PAGE_SIZE} HTTP/1.1"
+    assert (headers["authorization"], body) == (f"Bearer {TOKEN}", b"")
+
+
+@pytest.mark.parametrize(
+    ("ask", "line", "sent"),
+    [
+        (lambda one: one.stream("est_1", TOKEN), f"GET {STREAM}", b""),
+        (lambda one: one.delete("est_1", TOKEN), f"DELETE {STREAM}", b""),
+        (lambda one: one.change("est_1", BODY, TOKEN), f"PATCH {STREAM}", BODY),
+        (lambda one: one.test("est_1", BODY, TOKEN), f"POST {STREAM}/test", BODY),
+        (
+            lambda one: one.deliveries("est_1", "user.created", "2026-01-01T00:00:00Z", TOKEN),
+            f"GET {STREAM}/deliveries?event_types=user.created&date_from=2026-01-01T00:00:00Z&take={PAGE_SIZE}",
+            b"",
+        ),
+        (
+            lambda one: one.delivery("est_1", "evt_1", TOKEN),
+            f"GET {STREAM}/deliveries/evt_1",
+            b"",
+        ),
+        (lambda one: OnlyReads(one).stream("est_1", TOKEN), f"GET {STREAM}", b""),
+    ],
+)
+def test_each_request_about_a_stream_has_its_path(
+    ask: Callable[[Client], Awaitable[Answer]], line: str, sent: bytes
+) -> None:
+    """One request, with the body as given where there is one."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer("200 OK", b"{}")
+
+    async def work(client: Client) -> Answer:
+        return await ask(client)
+
+    answer, place = on(handler, work)
+    assert isinstance(answer, Reply)
+    [(first, _, body)] = place.requests
+    assert (first, body) == (f"{line} HTTP/1.1", sent)
+
+
+def test_who_only_reads_has_nothing_to_write_with() -> None:
+    """Whatever defect asks for it."""
+    assert not {"create", "delete", "change", "test"} & set(dir(OnlyReads(Client.__new__(Client))))
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_reply_and_the_token_goes_nowhere_else(status: int) -> None:
     """The address of a redirect is never called."""
@@ -387,6 +447,20 @@ def test_a_connection_lost_before_an_answer_leaves_doubt(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_look_up_whose_connection_dies_is_not_repeated_unseen(how: str) -> None:
+    """Whether it is asked again is the lane's affair: a second GET of the library's own would pass the limiter by."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        if how == "reset":
+            wire.reset()
+
+    answer, place = on(handler, lambda client: client.page(None, TOKEN))
+    failure(answer, sent=True)
+    assert len(place.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
 def test_a_kept_connection_that_dies_under_a_create_leaves_doubt(how: str) -> None:
     """A pooled connection that the server gives up just then proves nothing, and there is no silent second POST."""
 
@@ -403,6 +477,28 @@ def test_a_kept_connection_that_dies_under_a_create_leaves_doubt(how: str) -> No
 
     answer, place = on(handler, work)
     failure(answer, sent=True)
+    assert len(place.requests) == 2
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("method", ["delete", "stream"])
+def test_a_kept_connection_that_dies_is_told_and_nothing_is_sent_once_more(method: str, how: str) -> None:
+    """A request that HTTP calls idempotent is repeated by nobody but us, so a lost delete is never called unsent."""
+
+    async def handler(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer("201 Created", CREATED)
+        await wire.request()
+        if how == "reset":
+            wire.reset()
+
+    async def work(client: Client) -> Answer:
+        await create(client)
+        answer: Answer = await getattr(client, method)("est_1", TOKEN)
+        return answer
+
+    answer, place = on(handler, work)
+    assert failure(answer, sent=True) == "the connection was lost before an answer came"
     assert len(place.requests) == 2
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from bulkstreams.client import Client
 from bulkstreams.errors import UsageError
-from bulkstreams.failpoints import POINTS, VARIABLE, arm, parse
+from bulkstreams.failpoints import POINTS, POINTS_AFTERWARDS, VARIABLE, arm, parse
 from bulkstreams.ledger import Ledger
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.writer import Writer
@@ -60,6 +60,33 @@ def test_every_point_is_reached_where_a_faulty_run_resumes(desk: Desk) -> None:
         reached = ended.stderr.splitlines()[-1].removeprefix("reached:").split()
         assert set(reached) == set(POINTS)
         assert server.accepted() == once_each([*ROWS, *webhooks(1, "late")])
+
+
+def test_every_point_of_what_comes_after_a_run_is_reached(desk: Desk) -> None:
+    """By a switch, tests whose answers are lost, and an undo."""
+    with closing(desk), Server(faults={"reset-after": 0.5}, faults_on=["test"]) as server:
+        where = ["in.ledger.db", "--base-url", server.url]
+        desk.write("in.jsonl", webhooks(6))
+        assert desk.provision(server, "in.jsonl").code == 0
+        reached: set[str] = set()
+        for arguments in (["activate", *where, "--off", "--yes"], ["smoke", *where], ["undo", *where, "--yes"]):
+            ended = subprocess.run(
+                [sys.executable, "-c", WATCHED, *arguments, "--retries", "9", *more(arguments)],
+                cwd=desk.folder,
+                env=desk.environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            reached |= set(ended.stderr.splitlines()[-1].removeprefix("reached:").split())
+        assert set(POINTS_AFTERWARDS) <= reached
+        assert server.streams() == []
+
+
+def more(arguments: list[str]) -> list[str]:
+    """Return what a command is given beside the ledger: streams that are off hold their events back."""
+    return ["--patience", "0.5"] if arguments[0] == "smoke" else []
 
 
 @pytest.mark.parametrize(

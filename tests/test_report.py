@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bulkstreams import report
+from bulkstreams.core.errands import Kind
 from bulkstreams.ledger import LedgerReader
 from tests.ledger import bad, good, in_loop, read, start
 
@@ -98,3 +99,61 @@ def test_one_is_not_told_as_many() -> None:
     assert "1 request, 1 retry, 1 throttled, 1 look-up)" in report.summary(one, {})[1]
     many = {**one, "this_run": dict.fromkeys(effort, 2)}
     assert "2 requests, 2 retries, 2 throttled, 2 look-ups)" in report.summary(many, {})[1]
+
+
+# -- what is done to streams after their creation ---------------------------------------------------------------------
+
+
+def errand_figures(exit_code: int, **records: int) -> dict[str, Any]:
+    """Return the figures of an undo."""
+    counts = dict.fromkeys(("deleted", "gone", "changed", "failed"), 0) | records
+    effort = dict.fromkeys(("requests", "retries", "throttled", "lookups"), 1)
+    return {
+        "ledger": "in.ledger.db", "exit_code": exit_code, "elapsed_s": 3.0,
+        "records": {"total": sum(records.values()), **counts}, "this_run": effort,
+    }  # fmt: skip
+
+
+def test_the_end_of_an_undo_is_told_in_two_lines() -> None:
+    """What became of the streams, and what it took; what is in doubt, and tenants that stopped, where there are any."""
+    told = report.errand_summary(Kind.UNDO, errand_figures(4, deleted=2, pending=1), {"acme": "no token"})
+    assert told == [
+        "undo: 3 streams: 2 deleted, 1 pending   (ledger: in.ledger.db)",
+        "this run: 1 request, 1 retry, 1 throttled, 1 look-up in 3.00 s",
+        "stopped acme: no token",
+    ]
+    doubtful = {**errand_figures(5, deleted=2), "in_doubt": 1}
+    assert "1 record is in doubt" in report.errand_summary(Kind.UNDO, doubtful, {})[-1]
+    nothing = report.errand_summary(Kind.DISABLE, errand_figures(0), {})
+    assert nothing[0] == "activate --off: 0 streams: nothing to do   (ledger: in.ledger.db)"
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ({"deleted": 1}, ""),
+        ({"deleted": 1, "pending": 1}, "To go on, run the same command again: CMD"),
+        ({"failed": 1}, "See why: bulkstreams status in.ledger.db; to try those again: CMD"),
+        ({"changed": 1}, "Look at what was changed; to do it all the same: CMD --force"),
+        ({"unconfirmed": 1}, "To send those a test event again: CMD"),
+    ],
+)
+def test_the_next_step_after_an_undo_is_the_one_that_is_left(records: dict[str, int], words: str) -> None:
+    """Often the exact command."""
+    assert report.errand_next(Kind.UNDO, errand_figures(0, **records), (), "CMD") == words
+
+
+def test_after_doubts_the_run_comes_first() -> None:
+    """Hints of what stopped come before; a dry run has no next step of its own."""
+    doubtful = {**errand_figures(5, deleted=2), "in_doubt": 1}
+    assert report.errand_next(Kind.UNDO, doubtful, ["Mend it."], "CMD") == (
+        "Mend it.\nRun the input again, which looks up what is in doubt, then: CMD"
+    )
+    assert report.errand_next(Kind.UNDO, {**errand_figures(1, failed=1), "dry_run": True}, (), "CMD") == ""
+
+
+def test_a_run_that_tested_tells_of_it() -> None:
+    """How the deliveries stand, and where to see why one failed."""
+    found = {**figures(1, created=2), "smoke": {"total": 2, "delivered": 1, "failed": 1}}
+    assert report.summary(found, {})[-1] == "smoke: 2 streams: 1 delivered, 1 failed"
+    assert "See why deliveries failed: bulkstreams status" in report.next_step(found, (), "CMD")

@@ -122,3 +122,15 @@ def test_every_sample_is_told_of_in_the_readme() -> None:
     assert [path.name for path in SAMPLES.iterdir() if f"`{path.name}`" not in text] == ["README.md"]
     assert f"the {len(lines('streams.jsonl'))} streams" in text
     assert f"{len(lines('tenants.jsonl'))} streams for three tenants" in text
+
+
+def test_the_exports_of_another_tool_are_converted() -> None:
+    """The YAML file, with its mappings, needs nobody; the folder has a stream of which others may have been lost."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AUTH0_", "BULKSTREAMS"))}
+    command = [sys.executable, "-m", "bulkstreams", "import", "deploy-cli", "samples/deploy-cli"]
+    whole = [*command[:-1], "samples/deploy-cli/tenant.yaml", "--mappings", "samples/deploy-cli/config.json"]
+    for wanted, streams, arguments in ((0, 5, whole), (1, 3, command)):
+        done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, check=False)
+        found = [read_line(line, Rules(), lambda _: None) for line in done.stdout.splitlines()]
+        assert (done.returncode, len(found)) == (wanted, streams), done.stderr.decode()
+        assert all(isinstance(one, Record) for one in found)

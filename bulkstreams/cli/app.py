@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import flags, reporting, running, serving
+from bulkstreams.cli import afterwards, exporting, flags, importing, planning, reporting, running, serving
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -34,13 +32,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
 
 
 def _version(asked: bool) -> None:
@@ -82,19 +73,17 @@ def status(ledger: flags.LedgerPath, as_json: flags.AsJson = False) -> None:
 
 def results(
     ledger: flags.LedgerPath,
-    form: Annotated[Format, typer.Option("--format", help="How rows are written.")] = Format.JSONL,
+    form: Annotated[
+        results_command.Format, typer.Option("--format", help="How rows are written; terraform: as import blocks.")
+    ] = results_command.Format.JSONL,
     state: Annotated[str | None, typer.Option(metavar="S[,S]", help="Only records in these states.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only records of this tenant.")] = None,
     as_input: Annotated[bool, typer.Option("--as-input", help="The original lines, valid as input again.")] = False,
 ) -> None:
     """Print one row a record, in the order of the input."""
     states = _states(state)
     with LedgerReader(ledger) as reader:
-        if as_input:
-            lines: Iterator[bytes] = results_command.as_input(reader, states, ledger.absolute().parent)
-        else:
-            write = results_command.as_csv if form is Format.CSV else results_command.as_jsonl
-            lines = (text.encode() for text in write(reader.results(states)))
-        for line in lines:
+        for line in results_command.written(reader, states, tenant, form, as_lines=as_input):
             with output():
                 sys.stdout.buffer.write(line)
         with output():
@@ -111,14 +100,21 @@ def _states(text: str | None) -> list[State]:
 
 
 COMMANDS: Final = (
-    running.run,
     validate,
+    planning.plan,
+    running.run,
+    planning.verify,
     status,
     results,
     reporting.report,
+    exporting.export,
+    afterwards.activate,
+    afterwards.smoke,
+    afterwards.undo,
     serving.sandbox,
 )
 """In the order of `--help`: what a job takes from its beginning to its end."""
 
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(importing.app)

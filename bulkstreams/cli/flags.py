@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bulkstreams.cli.progress import ProgressKind
+from bulkstreams.model import Status
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT…", help="JSON Lines files (.gz too), or - for stdin.")]
 LedgerPath = Annotated[Path, typer.Argument(metavar="LEDGER", help="The file that `run` wrote.")]
@@ -42,6 +43,14 @@ MaxFailureRate = Annotated[
     str | None, typer.Option(metavar="P%", help="Stop when more than this share has failed (of 20 or more).")
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Take at most N records in this run.")]
+
+# what is taken
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Take refused and conflicting ones again.")]
+NoPreflight = Annotated[
+    bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
+]
+SetStatus = Annotated[Status | None, typer.Option(help="Create every stream with this status instead of its line's.")]
+InSandbox = Annotated[bool, typer.Option("--sandbox", help="Take a local Auth0 inside this process for the tenant.")]
 
 # what is accepted
 Unknown = Annotated[

@@ -91,7 +91,7 @@ def line(live: Live) -> str:
         return f"reading: {live.lines:,} lines in {duration(live.elapsed_s)}"
     allowed = live.allowed()
     parts = [
-        f"{live.done:,}/{live.total:,}",
+        live.count(),
         f"{live.rate():.1f}/s ({allowed})" if allowed else f"{live.rate():.1f}/s",
         live.left(),
         *(f"{count:,} {state.replace('_', ' ')}" for state, count in sorted(live.states.items())),
@@ -103,7 +103,8 @@ def picture(live: Live, width: int) -> Group:
     """Return a run's progress as a picture of a few lines, each cut to a terminal's width."""
     if live.engine is None or not live.engine.outlook.begun:
         return Group(_row(line(live), width))
-    bar = ProgressBar(total=max(1, live.total), completed=live.done, width=min(BAR_WIDTH, width))
+    total = max(1, live.total) if live.has_total else None  # without one it shows that something goes on, no more
+    bar = ProgressBar(total=total, completed=live.done, width=min(BAR_WIDTH, width))
     waits = [_row(f"  {text}", width, "yellow") for text in live.waits(BAR_WAITS)]
     failed = [
         _row(f"  {one.file}:{one.line}: {one.state.replace('_', ' ')}: {one.message or one.http_status}", width, "red")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -16,6 +15,7 @@ import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.telling import output, print_json, say
+from bulkstreams.commands.replacing import Replacement
 from bulkstreams.errors import UsageError
 from bulkstreams.ledger import History
 
@@ -99,19 +99,12 @@ def _write(target: str, text: str) -> None:
     if target == _STDOUT:
         _print_lines([text])
         return
-    path = Path(target)
-    if path.is_dir():
-        raise UsageError(f"{target} cannot be written: it is a folder.", hint="Name a file in it with --html.")
-    draft = path.with_name(f".{path.name}.new-{os.getpid()}")
-    try:
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}.", hint="Check --html.") from None
-    say(f"{target}: {path.stat().st_size / 1000:,.0f} kB; open it in a browser, it needs nothing else")
+    data = text.encode()
+    with Replacement(Path(target), "--html") as file:
+        file.write(data)
+        file.seal()
+        file.put()
+    say(f"{target}: {len(data) / 1000:,.0f} kB; open it in a browser, it needs nothing else")
 
 
 def _print_lines(lines: Iterable[str]) -> None:

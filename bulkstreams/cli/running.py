@@ -6,21 +6,21 @@ import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
+from bulkstreams.cli.planning import planned
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.rows import results_to
-from bulkstreams.cli.telling import finish, print_figures, say
+from bulkstreams.cli.telling import finish, say
 from bulkstreams.commands.live import Live
-from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session, preview
+from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
 from bulkstreams.config import Flags, Settings, default_ledger, load
 from bulkstreams.errors import UsageError
-from bulkstreams.model import Status
 from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
@@ -42,18 +42,15 @@ def run(
     max_failures: flags.MaxFailures = None,
     max_failure_rate: flags.MaxFailureRate = None,
     limit: flags.Limit = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Take refused and conflicting ones again.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing, write nothing.")] = False,
+    retry_failed: flags.RetryFailed = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: as `plan` with the same flags.")] = False,
     allow_unknown_events: flags.Unknown = None,
-    no_preflight: Annotated[
-        bool, typer.Option("--no-preflight", help="Do not look first which streams the tenant has already.")
-    ] = False,
-    set_status: Annotated[
-        Status | None, typer.Option(help="Create every stream with this status instead of its line's.")
+    no_preflight: flags.NoPreflight = False,
+    set_status: flags.SetStatus = None,
+    smoke: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="Send what was created a test event, and wait for its delivery.")
     ] = None,
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Provision a local Auth0 inside this process.")] = False,
+    sandbox: flags.InSandbox = False,
     results: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write a JSON line for each settled record, as it happens.")
     ] = None,
@@ -76,14 +73,12 @@ def run(
     settings = load(asked, {} if sandbox else os.environ, Path.cwd())
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
-        set_status=set_status,
+        set_status=set_status, smoke=smoke,
     )  # fmt: skip
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
-    live = Live(say)
     if dry_run:
-        figures, code = run_loop(lambda: _preview(options, settings, live, sandbox=sandbox))
-        print_figures(figures, as_json, f"would send {figures['would_send']:,}")
-        raise typer.Exit(code)
+        raise typer.Exit(planned(options, settings, progress, sandbox=sandbox, as_json=as_json, command="run"))
+    live = Live(say)
     with results_to(results, live) as rows:
         ended = run_loop(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
     raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
@@ -96,11 +91,6 @@ def _check_results(target: str | None, others: Sequence[str]) -> None:
     into = next((other for other in others if Path(other).resolve() == Path(target).resolve()), None)
     if into is not None:
         raise UsageError(f"--results {target} would write into {into}.", hint="Give it a file of its own.")
-
-
-async def _preview(options: RunOptions, settings: Settings, live: Live, *, sandbox: bool) -> Any:
-    chosen = settings.with_sandbox("http://127.0.0.1:0") if sandbox else settings
-    return await preview(options, chosen, os.environ, live)
 
 
 async def _run(options: RunOptions, settings: Settings, live: Live, kind: ProgressKind, *, sandbox: bool) -> RunReport:

@@ -9,7 +9,17 @@ import typer
 
 from bulkstreams.cli.loop import heeded, run_loop
 from bulkstreams.cli.telling import print_text
-from bulkstreams.sandbox import FAULTS, Sandbox, SandboxSettings, parse_fault, parse_latency, parse_refill
+from bulkstreams.sandbox import (
+    FAULT_KINDS,
+    FAULTS,
+    Sandbox,
+    SandboxSettings,
+    parse_disabled_test,
+    parse_fault,
+    parse_latency,
+    parse_refill,
+    scopes_without,
+)
 
 _REFILLS: Final = "continuous|window|minute"
 
@@ -56,9 +66,36 @@ def sandbox(
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME=P", help=f"Repeatable. Faults: {', '.join(FAULTS)}.")
     ] = None,
+    fault_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help=f"Repeatable. Only these requests meet faults: {', '.join(FAULT_KINDS)}."),
+    ] = None,
     late_by: Annotated[
-        float, typer.Option(metavar="S", min=0, help="Seconds after which a late create happens.")
+        float, typer.Option(metavar="S", min=0, help="Seconds after which a late request takes effect.")
     ] = 0.2,
+    action: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=ID]", help="Repeatable. An action of every tenant; default: no tenant has any."),
+    ] = None,
+    any_action: Annotated[
+        bool, typer.Option("--any-action", help="Take streams for actions that a tenant with actions lacks.")
+    ] = False,
+    delivery_time: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds that a test event's delivery is pending.")
+    ] = 0.1,
+    undeliverable: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Repeatable. Test events for such stream names or endpoints fail."),
+    ] = None,
+    vanishing_deliveries: Annotated[
+        bool, typer.Option("--vanishing-deliveries", help="Show a test event's delivery no more once it succeeded.")
+    ] = False,
+    disabled_test: Annotated[
+        str, typer.Option(metavar="hold|refuse", help="A test event for a disabled stream: pending for ever, or a 400.")
+    ] = "hold",
+    without_scope: Annotated[
+        list[str] | None, typer.Option(metavar="SCOPE", help="Repeatable. A scope that no token carries.")
+    ] = None,
     unique_names: Annotated[bool, typer.Option(help="Refuse a second stream of a name with 409.")] = True,
     strict_tokens: Annotated[
         bool, typer.Option("--strict-tokens", help="Take only tokens that /oauth/token issued; else any will do.")
@@ -73,6 +110,9 @@ def sandbox(
         limit_headers=limit_headers, retry_after=retry_after, clock_skew=clock_skew,
         neighbour=neighbour, throttling=throttling or (), refusing=refusing or (), down=down or (),
         quota=quota, latency=parse_latency(latency), faults=dict(map(parse_fault, fault or [])),
+        faults_on=fault_on or (), actions=action or (), any_action=any_action, delivery_time=delivery_time,
+        undeliverable=undeliverable or (), vanishing_deliveries=vanishing_deliveries,
+        disabled_test=parse_disabled_test(disabled_test), scopes=scopes_without(without_scope or ()),
         late_by=late_by, unique_names=unique_names, strict_tokens=strict_tokens,
     )  # fmt: skip
     run_loop(lambda: _serve(settings))

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.waiting import Progress
 from bulkstreams.engine import Outlook
@@ -50,7 +51,12 @@ class Watched(Protocol):
 
 
 class Live:
-    """Watches one run: a reading's findings, the settlements, and what the lanes wait for."""
+    """Watches one run: a reading's findings, the settlements, and what the lanes wait for.
+
+    `has_total`: it is known from the beginning how much there is to do.
+    """
+
+    has_total = True
 
     def __init__(
         self,
@@ -129,6 +135,21 @@ class Live:
         if failed:
             self.failures.extend(self.reader.by_id(failed))
 
+    async def errands_settled(self, batch: Sequence[Outcome]) -> None:
+        """Count the errands that have met their fates; whoever wants outcomes of records is told nothing of them."""
+        final = [one.state for one in batch if one.state not in _OPEN]
+        self.done += len(final)
+        self.states.update(final)
+        self._recent.append((self._clock(), self.done))
+
+    def turn_to(self, engine: Watched) -> None:
+        """Watch what comes after a run, from its beginning: what was counted so far is told elsewhere."""
+        self.engine = engine
+        self.done = 0
+        self.states.clear()
+        self.failures.clear()
+        self._recent.clear()
+
     # -- figures ------------------------------------------------------------------------------------------------------
 
     @property
@@ -140,6 +161,10 @@ class Live:
     def total(self) -> int:
         """Return how many records this run is to settle; a look-up may settle more than it was to take."""
         return max(self.done, 0 if self.engine is None else self.engine.todo)
+
+    def count(self) -> str:
+        """Say how much is done."""
+        return f"{self.done:,}/{self.total:,}"
 
     def rate(self) -> float:
         """Return the records settled per second, over the last few seconds."""
@@ -173,3 +198,22 @@ class Live:
         """Return the rate that is allowed, as people say it; empty where nobody knows."""
         progress = self.progress()
         return "" if progress is None or progress.allowed is None else f"{progress.allowed:.3g}/s allowed"
+
+
+class Reads(Live):
+    """Watches a command that only reads tenants: it counts streams, and nobody knows beforehand how many there are."""
+
+    has_total = False
+
+    def read(self, count: int) -> None:
+        """Count streams that were read."""
+        self.done += count
+        self._recent.append((self._clock(), self.done))
+
+    def count(self) -> str:
+        """Say how much is done."""
+        return f"{self.done:,} streams read"
+
+    def left(self) -> str:
+        """Say nothing."""
+        return ""

@@ -1,18 +1,22 @@
-"""`results`: one row a record, or the original lines, as input again."""
+"""`results`: one row a record, or the original lines, as input again; as import blocks, see `terraform`."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from bulkstreams.errors import InputChangedError, InputError
+from bulkstreams.commands.terraform import as_terraform
+from bulkstreams.errors import InputChangedError, InputError, UsageError
 from bulkstreams.ledger import RESULT_COLUMNS, LedgerReader, Result
 from bulkstreams.model import State
 from bulkstreams.schema import line_digest
@@ -20,13 +24,50 @@ from bulkstreams.source import Input, open_input
 
 _INSTANTS = frozenset({"first_sent_at", "settled_at"})
 
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet may take for a formula, or that begins like one which was kept from it."""
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TERRAFORM = "terraform"
+
+
+def written(
+    reader: LedgerReader, states: Collection[State], tenant: str | None, form: Format, *, as_lines: bool
+) -> Iterator[bytes]:
+    """Yield what `results` prints: records in some states (all where none is named), of one tenant or of all.
+
+    `as_lines`: the original lines in place of rows. Raises UsageError where the ledger has no such tenant.
+    """
+    if tenant is not None and tenant not in (known := reader.addresses()):
+        raise UsageError(
+            f"{reader.path} holds no tenant {tenant!r}.", hint=f"Its tenants: {', '.join(known) or 'none yet'}."
+        )
+    if form is Format.TERRAFORM:
+        if as_lines:
+            raise UsageError("--as-input and --format terraform exclude each other.", hint="Leave one of them out.")
+        return (text.encode() for text in as_terraform(reader, states, tenant))
+    results = (one for one in reader.results(states) if tenant is None or one.tenant == tenant)
+    if as_lines:
+        return as_input(results, reader.path.absolute().parent)
+    return (text.encode() for text in (as_csv if form is Format.CSV else as_jsonl)(results))
+
 
 def row(result: Result) -> dict[str, Any]:
-    """Return a record as a row of `results`: instants in ISO 8601, UTC."""
+    """Return a record as a row of `results`: instants in ISO 8601, UTC.
+
+    `delivery` is there only where test events were ever to be sent.
+    """
     found = {column: getattr(result, column) for column in RESULT_COLUMNS}
     for column in _INSTANTS:
         found[column] = instant(found[column])
     found["recovered"] = bool(found["recovered"])
+    if result.delivery is not None:
+        found["delivery"] = result.delivery or None
     return found
 
 
@@ -42,26 +83,37 @@ def as_jsonl(results: Iterable[Result]) -> Iterator[str]:
 
 
 def as_csv(results: Iterable[Result]) -> Iterator[str]:
-    """Yield CSV (RFC 4180): a header, then one line a record."""
+    """Yield CSV (RFC 4180, UTF-8): a header, then one line a record."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, RESULT_COLUMNS)
+    rows = iter(results)
+    first = next(rows, None)
+    tested = first is not None and first.delivery is not None
+    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery") if tested else RESULT_COLUMNS)
     writer.writeheader()
-    for result in results:
-        writer.writerow(row(result))
+    for result in () if first is None else chain((first,), rows):
+        writer.writerow({column: _cell(value) for column, value in row(result).items()})
         yield out.getvalue()
         out.seek(0)
         out.truncate()
     yield out.getvalue()
 
 
-def as_input(reader: LedgerReader, states: Iterable[State], folder: Path) -> Iterator[bytes]:
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from running a text: behind an apostrophe it is shown and not run. Numbers are as they are.
+
+    A text that begins with apostrophes and then such a sign gets another, so that one less is always the text itself.
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def as_input(results: Iterable[Result], folder: Path) -> Iterator[bytes]:
     """Yield the original lines of the records, found again by their offsets.
 
     Raises InputError where an input is gone or was standard input, InputChangedError where a line is another by now.
     """
     with ExitStack() as stack:
         inputs: dict[str, Input] = {}
-        for result in reader.results(states):
+        for result in results:
             if result.file == "<stdin>":
                 raise InputError(
                     "these records came from standard input, which cannot be read again.",

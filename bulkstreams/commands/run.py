@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bulkstreams.commands.errands import Smoke, counted, ended_with
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings, default_ledger
+from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, LedgerWriteError, UsageError
-from bulkstreams.ledger import Failure, Ledger, LedgerReader, Run, Totals
+from bulkstreams.ledger import ErrandTotals, Failure, Ledger, LedgerReader, Run, Totals
 from bulkstreams.model import State, Status
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver, mask
@@ -42,6 +41,7 @@ class RunOptions:
     retry_failed: bool = False
     set_status: Status | None = None
     preflight: bool = True
+    smoke: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,17 @@ class RunReport:
 
 
 class RunSession(Session):
-    """A ledger that is held, its inputs, and the engine over both. `execute` runs it to its end."""
+    """A ledger that is held, its inputs, and the engine over both. `execute` runs it to its end.
 
-    def __init__(self, ledger: Ledger, engine: Engine, live: Live) -> None:
+    `smoke` tests what was created, where that was asked for.
+    """
+
+    def __init__(self, ledger: Ledger, engine: Engine, live: Live, smoke: Smoke | None = None) -> None:
         super().__init__(engine)
         self.ledger = ledger
         self.engine = engine
         self.live = live
+        self.smoke = smoke
 
     async def execute(self) -> RunReport:
         """Read the inputs, provision, end the run in the ledger, and report."""
@@ -74,12 +78,13 @@ class RunSession(Session):
             await self._tell_of_lines(reader)
             if engine.stopped is None:
                 await engine.provision()
+            smoke = await self._test(reader) if self.smoke is not None else None
             totals = reader.totals()
             failures = reader.failures(3)
-            code = self._code(totals)
+            code = self._with(smoke, self._code(totals))
             if not totals.records.get(State.IN_FLIGHT):
                 # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
-                await ledger.end_run(time.time(), code, engine.reasons)
+                await ledger.end_run(time.time(), code, self._reasons)
             run = reader.last_run()
             assert run is not None
         if not ledger.path.exists():
@@ -88,12 +93,37 @@ class RunSession(Session):
                 hint="Run the same command again: it makes a new one, and finds what is at the tenant already.",
             )
         return RunReport(
-            figures=figures(ledger, totals, run, code, self.live.elapsed_s),
+            figures={
+                **figures(ledger, totals, run, code, self.live.elapsed_s),
+                **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke)}),
+            },
             exit_code=code,
-            reasons=engine.reasons,
-            hints=tuple(engine.hints),
+            reasons=self._reasons,
+            hints=(*engine.hints, *(() if self.smoke is None else self.smoke.fleet.hints)),
             failures=failures,
         )
+
+    @property
+    def _reasons(self) -> Mapping[str, str]:
+        """Return the tenants that were stopped, and why."""
+        return {**({} if self.smoke is None else self.smoke.fleet.reasons), **self.engine.reasons}
+
+    async def _test(self, reader: LedgerReader) -> ErrandTotals:
+        """Send what was created its test events, and wait what becomes of them; return how they stand."""
+        assert self.smoke is not None
+        if self.engine.stopped is None:
+            self._engine = self.smoke.fleet  # from here on a signal is for the tests
+            self.live.turn_to(self.smoke.fleet)
+            await self.smoke.run(self.live.say)
+        return reader.errands(Kind.SMOKE)
+
+    def _with(self, smoke: ErrandTotals | None, code: ExitCode) -> ExitCode:
+        """Return the exit code of a run that also tested what it created."""
+        if smoke is None or code not in {ExitCode.OK, ExitCode.FAILURES}:
+            return code
+        if smoke.fates.get(Fate.PENDING):
+            return self.interrupted or ExitCode.STOPPED
+        return code or ended_with(Kind.SMOKE, smoke)
 
     async def _read(self) -> None:
         """Read the inputs; a run that is refused over them ends in order, for nothing was sent."""
@@ -150,9 +180,16 @@ def figures(ledger: Ledger, totals: Totals, run: Run, code: ExitCode, elapsed_s:
 
 @asynccontextmanager
 async def open_session(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
+    options: RunOptions,
+    settings: Settings,
+    environment: Mapping[str, str],
+    live: Live,
+    make: Callable[[Ledger, Job], Engine] = Engine,
 ) -> AsyncIterator[RunSession]:
-    """Open the inputs and the ledger of a run; the ledger stays held until the context ends."""
+    """Open the inputs and the ledger of a run; the ledger stays held until the context ends.
+
+    `make`: what is to become of them, where that is no run.
+    """
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
         inputs = []
@@ -188,7 +225,8 @@ async def open_session(
             preflight=options.preflight,
             connections=connections(server_inside=settings.sandbox_url is not None),
         )
-        yield RunSession(ledger, Engine(ledger, job), live)
+        smoke = None if options.smoke is None else Smoke(options.smoke, ledger, job, wiring, live)
+        yield RunSession(ledger, make(ledger, job), live, smoke)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:
@@ -196,39 +234,3 @@ def check_inputs(inputs: Sequence[str]) -> None:
     twice = next((name for i, name in enumerate(inputs) if name in inputs[:i]), None)
     if twice is not None:
         raise UsageError(f"the input {twice} is named twice.", hint="Name each input once.")
-
-
-async def preview(
-    options: RunOptions, settings: Settings, environment: Mapping[str, str], live: Live
-) -> tuple[dict[str, Any], ExitCode]:
-    """Say what a run would send, without sending and without touching the ledger: a copy of it is read into."""
-    path = options.ledger or default_ledger(options.inputs)
-    with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
-        copy = Path(folder) / path.name
-        if path.exists():
-            _copy(path, copy)
-        draft = RunOptions(inputs=options.inputs, ledger=copy, retry_failed=options.retry_failed)
-        async with open_session(draft, settings, environment, live) as session:
-            await session.ledger.begin_run(time.time())
-            await session.engine.read()
-            await session.ledger.reopen(retry_failed=options.retry_failed)
-            with LedgerReader(copy) as reader:
-                totals = reader.totals()
-    records = {state.value: totals.records.get(state, 0) for state in COUNTED}
-    code = ExitCode.FAILURES if any(totals.records.get(state) for state in FAILED) else ExitCode.OK
-    return {
-        "dry_run": True,
-        "exit_code": int(code),
-        "would_send": min(records["pending"], options.limit or records["pending"]),
-        "records": {"total": totals.total, **records},
-    }, code
-
-
-def _copy(path: Path, copy: Path) -> None:
-    with LedgerReader(path) as reader:
-        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        target = sqlite3.connect(copy)
-        try:
-            reader.copy_to(target)
-        finally:
-            target.close()

@@ -14,6 +14,9 @@ from bulkstreams.core.references import left_over, parse_reference
 from bulkstreams.errors import UsageError
 
 SIGNING_ALGS: Final = ("RS256", "RS384", "PS256")
+TOKEN_VARIABLES: Final = ("AUTH0_API_TOKEN", "AUTH0_ACCESS_TOKEN")
+"""The variables that a token of ours may stand in, the first that does counts: never the name of a stream's secret."""
+
 _SECRETS: Final = ("token", "client_id", "client_secret", "private_key")
 
 
@@ -62,7 +65,7 @@ def _check_secret(text: str, key: str, where: str) -> None:
 
 def in_environment(environment: Mapping[str, str]) -> Credentials | None:
     """Return the credentials that stand under the names of Auth0's own tools, None where there are none."""
-    for name in ("AUTH0_API_TOKEN", "AUTH0_ACCESS_TOKEN"):
+    for name in TOKEN_VARIABLES:
         if environment.get(name):
             return token(environment[name], name)
     given = {

@@ -117,6 +117,11 @@ class Level:
         return self._refill if self._refill > 0.0 else None
 
     @property
+    def told(self) -> int | None:
+        """Return the tokens that were left when the server told last; None: it never did."""
+        return self._told if self.known else None
+
+    @property
     def refill(self) -> float | None:
         """Return the tokens a second that may be guessed on, as far as they were seen coming; None: they were not."""
         return self._refill * self._trust if self._refill > 0.0 else None

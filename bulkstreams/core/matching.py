@@ -20,8 +20,8 @@ from bulkstreams.model import SECRET_FIELDS, Doubt, Event, Status
 
 PARTS: Final = ("name", "subscriptions", "destination", "status")
 _WIDTH: Final = 8  # bytes a part: 2**-64 that an edit goes unnoticed
-_SHOWN_ONLY: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})
-_USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
+PASSED_OVER: Final = frozenset({*SECRET_FIELDS, "aws_partner_event_source"})  # what only one side ever shows
+USER: Final = re.compile(r"//[^/?#]*@")  # a user and a password before an endpoint's host
 _BUT_STATUS: Final = _WIDTH * PARTS.index("status")  # bytes: the status is the last part
 DEFAULT_STATUS: Final = "enabled"  # what the API gives a stream whose create names no status
 
@@ -42,6 +42,11 @@ def digest(definition: Mapping[str, Any]) -> bytes:
         + _part(_destination(definition.get("destination")))
         + _repeated(str(definition.get("status") or DEFAULT_STATUS))
     )
+
+
+def with_action(mark: bytes, action_id: str) -> bytes:
+    """Return a digest as it would be if the destination were the action `action_id`."""
+    return mark[: 2 * _WIDTH] + _repeated(_action({"action_id": action_id})) + mark[3 * _WIDTH :]
 
 
 def differing(one: bytes, other: bytes) -> tuple[str, ...]:
@@ -79,7 +84,7 @@ def _webhook(configuration: Mapping[str, Any]) -> str:
     found = configuration.get("webhook_authorization")
     endpoint = configuration.get("webhook_endpoint")
     if isinstance(endpoint, str) and "@" in endpoint:
-        endpoint = _USER.sub("//", endpoint)
+        endpoint = USER.sub("//", endpoint)
     if not isinstance(found, dict):
         return f"webhook\n{endpoint}"
     return f"webhook\n{endpoint}\n{found.get('method')}\n{found.get('username', '')}\n{found.get('header_key', '')}"
@@ -98,7 +103,7 @@ _SHOWN: Final = {"webhook": _webhook, "eventbridge": _eventbridge, "action": _ac
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
-        return {k: _without_secrets(v) for k, v in value.items() if k not in _SHOWN_ONLY}
+        return {k: _without_secrets(v) for k, v in value.items() if k not in PASSED_OVER}
     return value
 
 
@@ -108,7 +113,10 @@ CLOCK_MARGIN_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none."""
+    """A stream as the API shows it; instants are epoch seconds on the server's clock, None where it gave none.
+
+    `by_name` is its digest with the name of its action in place of the id, where lines may have it so.
+    """
 
     id: str
     name: str | None
@@ -116,11 +124,17 @@ class Stream:
     created_at: float | None
     updated_at: float | None = None
     status: str | None = None
+    by_name: bytes | None = None
 
     @property
-    def mark(self) -> str | bytes:
+    def digests(self) -> tuple[bytes, ...]:
+        """Return the digests of the definitions that this stream may have been made from."""
+        return (self.digest,) if self.by_name is None else (self.digest, self.by_name)
+
+    @property
+    def marks(self) -> tuple[str | bytes, ...]:
         """Return what a stream is known by in a listing: its name, or without one what shows, but for the status."""
-        return self.digest[:_BUT_STATUS] if self.name is None else self.name
+        return tuple([one[:_BUT_STATUS] for one in self.digests]) if self.name is None else (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +163,7 @@ def _differing(doubt: Doubt, stream: Stream) -> tuple[str, ...]:
     """Return the parts that count in which a stream differs from a record."""
     if stream.digest == doubt.digest:
         return ()
-    parts = differing(doubt.digest, stream.digest)
+    parts = min((differing(doubt.digest, one) for one in stream.digests), key=len)
     return parts if doubt.status is None else tuple(part for part in parts if part != "status")
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.matching import Judgement
 from bulkstreams.core.retry import used_up
-from bulkstreams.model import Claim, Doubt, Event, Failure, Reply, Settlement, State
+from bulkstreams.model import Claim, Doubt, Event, Failure, Pending, Reply, Settlement, State
 
 _CREATED: Final = step(State.IN_FLIGHT, Event.ACCEPTED).value
 
@@ -101,6 +101,21 @@ def found(
         judgement.event is Event.FOUND_OURS,
         None if anchor is None else anchor.value,
         doubt.ours_since,
+    )
+
+
+def unusable(record: Pending, message: str, *, now: float) -> Settlement:
+    """Return the settlement of a pending record whose line, valid in itself, is found to be none for its tenant."""
+    state = step(State.PENDING, Event.LINE_INVALID)
+    return Settlement(
+        record.id,
+        state.value,
+        record.attempts,
+        error_code=state.value,
+        message=message,
+        first_sent_at=record.first_sent_at,
+        settled_at=now,
+        ours_since=record.ours_since,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bulkstreams.core import outcome
 from bulkstreams.core.retry import Verdict, broken, classify, used_up
 from bulkstreams.engine.listing import Listing
-from bulkstreams.errors import SecretError
+from bulkstreams.errors import ActionError, SecretError
 from bulkstreams.model import Claim, Event, Failure, Reply
 from bulkstreams.schema import created_id, read_error, secrets_in
 
@@ -33,10 +33,10 @@ class Attempts:
         self._wall = lane.tools.clock.wall
 
     def prepare(self, claim: Claim) -> bytes | None:
-        """Return the body to send; None where a secret is not to be had any more: then the record is invalid."""
+        """Return the body to send; None where a secret, or an action, is not to be had: then the record is invalid."""
         try:
             return self._prepare(claim)
-        except SecretError as error:
+        except (SecretError, ActionError) as error:
             self.settle(claim, Event.NOT_APPLIED, Event.LINE_INVALID, attempts=claim.attempts, message=error.message)
             return None
 

@@ -23,13 +23,14 @@ from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
+from bulkstreams.engine.referring import Referring
 from bulkstreams.engine.seats import MOST_SEATS
 from bulkstreams.engine.stops import Limits
 from bulkstreams.engine.tools import Clock
 from bulkstreams.errors import InputChangedError, UsageError
 from bulkstreams.ledger import Ledger
-from bulkstreams.model import Claim, TenantName
-from bulkstreams.schema import Rules, line_digest, prepare
+from bulkstreams.model import Claim, Pending, TenantName
+from bulkstreams.schema import Rules, action_in, line_digest, not_looked_up, prepare
 from bulkstreams.source import Input
 
 
@@ -151,6 +152,7 @@ class Engine:
         self._todo = await self._ledger.reopen(retry_failed=self.job.retry_failed)
         for tenant in self._todo:
             await self._recall(tenant)
+        self._refer = await self._ledger.referring()
         self._compares = any(not one.trusted for one in self._files.values())
         fleet = self._fleet
         await fleet.run(self._todo, self._open_lane, lambda: keep_noting(fleet.outlook, self._ledger, self._clock))
@@ -171,7 +173,11 @@ class Engine:
         survey = self.job.preflight and pending > 0 and await self._ledger.needs_survey(tenant)
 
         def creating(lane: Lane) -> Creating:
-            work = Creating(lane, self._ledger, self._prepare, compares=self._compares, set_status=self.job.set_status)
+            referring = Referring(lane, self._ledger, self._action_named) if tenant in self._refer else None
+            body = self._prepare if referring is None else partial(self._prepare, find_action=referring.find)
+            work = Creating(
+                lane, self._ledger, body, compares=self._compares, set_status=self.job.set_status, referring=referring
+            )
             work.expect(in_doubt=in_doubt, survey=survey)
             return work
 
@@ -189,14 +195,18 @@ class Engine:
         self._reading.cancel()
         self._fleet.abandon()
 
-    def _prepare(self, claim: Claim) -> bytes:
+    def _action_named(self, record: Pending) -> str | None:
+        """Return the name of the action that a record's line refers to."""
+        return action_in(self._files[record.input].read_at(record.offset, record.length))
+
+    def _prepare(self, claim: Claim, find_action: Callable[[str], str] = not_looked_up) -> bytes:
         """Read a claim's line again, and make sure that it is the line that was read before.
 
         The input itself notices a change by the file's times; where those cannot be trusted, the digest does.
         """
         one = self._files[claim.input]
         data = one.read_at(claim.offset, claim.length)
-        body = self._body(data, self.job.resolve)
+        body = self._body(data, self.job.resolve, find_action=find_action)
         if body is None or (not one.trusted and line_digest(data) != claim.digest):
             raise InputChangedError(
                 f"{one.name}:{claim.line} is no longer the line that was read; it was not sent.",

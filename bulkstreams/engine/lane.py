@@ -296,7 +296,7 @@ class Lane:
 
     async def _take(self, room: int) -> list[Any]:
         """Claim up to `room` records, no more than there are and than the run may take."""
-        count = self.tools.allow(min(room, self._unclaimed))
+        count = self.tools.allow(max(0, min(room, self._unclaimed)))
         server_now = self._server_now()
         self._clock_is_old = True  # once for each claim is often enough
         claims: list[Any] = []

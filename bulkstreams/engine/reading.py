@@ -62,6 +62,8 @@ class Reading:
     clock: Callable[[], float]
     files: dict[int, Input] = field(default_factory=dict)
     _ids: dict[str | None, int | Problem] = field(default_factory=dict)
+    _referring: set[int] = field(default_factory=set)
+    _noted: set[int] = field(default_factory=set)
 
     async def run(self) -> bool:
         """Bring the ledger up to date with the inputs; return whether they had to be read (False: nothing changed)."""
@@ -110,7 +112,9 @@ class Reading:
 
     def _usable(self, id_: int, one: Input, line: Line, found: Record, tenant: int) -> Row:
         number, offset, length, _ = line
-        _, key, name, digest, notes = found
+        _, key, name, digest, notes, action = found
+        if action is not None:
+            self._referring.add(tenant)
         if notes:
             self.watcher.noted(one.name, number, notes)
         return Row(tenant, key, name, id_, number, offset, length, self.ledger.reading_id, _PENDING, digest)
@@ -150,6 +154,10 @@ class Reading:
             self._ids[text] = located if isinstance(located, Problem) else ids[located[0]]
 
     async def _ingest(self, rows: list[Row]) -> None:
+        new = self._referring - self._noted
+        if new:
+            await self.ledger.note_references(sorted(new))
+            self._noted |= new
         for duplicate in await self.ledger.ingest(rows):
             self._tell(duplicate)
         self.watcher.lines_read(len(rows))

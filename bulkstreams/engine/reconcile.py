@@ -23,6 +23,7 @@ from bulkstreams.schema import Page
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
+    from bulkstreams.engine.referring import Referring
 
 MOST_DOUBTS: Final = 10_000
 """The doubts of one tenant that one look-up serves; more than these stop the claiming of new records."""
@@ -42,16 +43,18 @@ class _LookUp:
     async def take(self, page: Page) -> None:
         """Keep those streams of a page that a doubt may be about."""
         for stream in page.streams:
-            if stream.mark in self.found:
-                self.found[stream.mark].append(stream)
+            for one in stream.marks:
+                if one in self.found:
+                    self.found[one].append(stream)
 
 
 class Reconciler:
     """The doubts of one lane, and the task that clears them while the lane's other records go on."""
 
-    def __init__(self, lane: Lane, ledger: Ledger) -> None:
+    def __init__(self, lane: Lane, ledger: Ledger, referring: Referring | None = None) -> None:
         self._lane = lane
         self._ledger = ledger
+        self._referring = referring
         self._settles_at: dict[int, float] = {}  # the doubts that arose in this run
         self._lost_since: dict[int, float] = {}
         self._earlier = 0  # how many more the ledger holds of earlier runs
@@ -119,6 +122,8 @@ class Reconciler:
     async def _run(self) -> None:
         lane = self._lane
         try:
+            if self._referring is not None and not await self._referring.known():
+                return
             if self._quota_is_full:
                 await self._stop_over_quota()  # it had begun to when the lane left its seat
             while self.count and await self._wait_until_due() and await self._clear():
@@ -182,7 +187,8 @@ class Reconciler:
         await lane.tools.recorder.flush()
         doubts = await self._ledger.doubts(lane.tenant, MOST_DOUBTS)
         found: dict[str | bytes, list[Stream]] = {mark(doubt): [] for doubt in doubts}
-        return _LookUp(began, doubts, found, Listing(lane, "records stay in doubt")) if doubts else None
+        actions = None if self._referring is None else self._referring.names
+        return _LookUp(began, doubts, found, Listing(lane, "records stay in doubt", actions)) if doubts else None
 
     def _judge(self, look_up: _LookUp, owned: set[str]) -> None:
         for doubt in map(self._dated, in_turn(look_up.doubts)):

@@ -15,13 +15,14 @@ from typing import Any, Final, Protocol
 
 import anyio
 
+from bulkstreams.core.errands import Fate
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.stopping import Count, Stop, StopRules, deadline_passed
 from bulkstreams.engine.tools import Outcomes
 from bulkstreams.model import State, TenantName
 
 _OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
-_FAILED: Final = frozenset(state.value for state in FAILED)
+_FAILED: Final = frozenset({*(state.value for state in FAILED), Fate.FAILED.value})
 
 
 class Settled(Protocol):

@@ -7,6 +7,7 @@ done again for records that were looked for already. This module must never send
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bulkstreams.core import outcome
@@ -23,14 +24,23 @@ if TYPE_CHECKING:
 class Survey:
     """One listing of a lane's tenant, held against the lane's pending records a page at a time.
 
-    `set_status` is what these are to be given in place of their lines' status.
+    `set_status` is what these are to be given in place of their lines' status; `actions` as for a `Listing`. Whoever
+    wants it `also` has each page.
     """
 
-    def __init__(self, lane: Lane, ledger: Ledger, set_status: str | None = None) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        ledger: Ledger,
+        set_status: str | None = None,
+        actions: Mapping[str, str] | None = None,
+        also: Callable[[Page], Awaitable[None]] | None = None,
+    ) -> None:
+        self._also = also
         self._lane = lane
         self._ledger = ledger
         self._set_status = set_status
-        self._listing = Listing(lane, "nothing was sent")
+        self._listing = Listing(lane, "nothing was sent", actions)
         self._differing: dict[int, tuple[Doubt, Judgement]] = {}
 
     @property
@@ -56,14 +66,17 @@ class Survey:
         return lane.stopped is None
 
     async def _take(self, page: Page) -> None:
-        """Judge the pending records that the streams of one page may be."""
+        """Judge the pending records that the streams of one page may be; whoever wants it `also` has the page."""
+        if self._also is not None:
+            await self._also(page)
         if not page.streams:
             return
         ledger = self._ledger
         await self._lane.tools.recorder.flush()  # what the page before settled is pending no more
         by_mark: dict[str | bytes, list[Stream]] = {}
         for stream in page.streams:
-            by_mark.setdefault(stream.mark, []).append(stream)
+            for one in stream.marks:
+                by_mark.setdefault(one, []).append(stream)
         names = [one for one in by_mark if isinstance(one, str)]
         digests = [its for one in by_mark if isinstance(one, bytes) for its in with_any_status(one)]
         records = await ledger.unsent(self._lane.tenant, names, digests, self._set_status)

@@ -36,6 +36,11 @@ class Tokens:
         """Return the monotonic instant before which the tenant is not asked for a token again."""
         return self._credential.resume_at
 
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """Return what the newest token allows; None where that is not known."""
+        return self._credential.scopes
+
     async def fetch(self) -> str | None:
         """Fetch a token; None where none is to be had now, and the lane waits or stops, or was stopped meanwhile."""
         lane = self._lane

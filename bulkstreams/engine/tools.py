@@ -32,6 +32,10 @@ class Credential(Protocol):
     def resume_at(self) -> float:
         """Return that instant; in the past where nothing keeps it from asking."""
 
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """Return what the newest token allows; None where that is not known."""
+
     def current(self) -> str | None:
         """Return the token if there is a fresh one."""
 

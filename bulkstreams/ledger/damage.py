@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.seal import Seal, intact, read_seal
 from bulkstreams.ledger.wal import Log, read_log
@@ -39,6 +40,18 @@ _ODD: Final = f"""
     SELECT 1 FROM run WHERE stopped IS NOT NULL AND NOT json_valid(stopped)
     LIMIT 1"""  # noqa: S608
 """What no run has ever written, in one pass over the records."""
+
+_ODD_ERRAND: Final = f"""
+    SELECT 1 FROM errand
+     WHERE kind NOT IN ({", ".join(f"'{kind}'" for kind in Kind)})
+        OR state NOT IN ({", ".join(f"'{fate}'" for fate in Fate)})
+        OR record NOT IN (SELECT id FROM record) OR tenant NOT IN (SELECT id FROM tenant)
+        OR run NOT IN (SELECT id FROM run) OR typeof(attempts) <> 'integer' OR typeof(remote_id) <> 'text'
+        OR typeof(http_status) NOT IN ('integer', 'null')
+        OR NOT coalesce(created_at, 0.0) BETWEEN 0 AND 1e11 OR NOT coalesce(intent_at, 0.0) BETWEEN 0 AND 1e11
+        OR NOT coalesce(settled_at, 0.0) BETWEEN 0 AND 1e11 OR NOT coalesce(latency_ms, 0.0) BETWEEN 0 AND 1e11
+     LIMIT 1"""  # noqa: S608
+"""The same of errands, which ledgers of older formats do not have."""
 
 
 def examine(path: Path) -> bool:
@@ -93,3 +106,5 @@ def _check_unsealed(db: sqlite3.Connection, path: Path) -> None:
         raise ledger_format.refusal(path, f"is damaged ({found})")
     if db.execute(_ODD).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: a record in it is none that a run has written")
+    if db.execute(ledger_format.HAS_ERRANDS).fetchone() and db.execute(_ODD_ERRAND).fetchone() is not None:
+        raise ledger_format.refusal(path, "is damaged: an errand in it is none that a run has written")

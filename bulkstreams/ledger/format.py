@@ -19,6 +19,9 @@ from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerWriteError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
 VERSION: Final = 3
+DEFAULT_TENANT: Final = "default_address"
+"""Under which `meta` has the address of the tenant of lines that name none."""
+
 _MAGIC: Final = b"SQLite format 3\x00"
 
 _SEAL: Final = """
@@ -58,6 +61,9 @@ CREATE TABLE errand (                     -- what was done, or is to be, with a 
 );
 CREATE INDEX errand_pending ON errand (kind, tenant, id) WHERE state = 'pending';
 """
+
+HAS_ERRANDS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'errand'"
+"""Asks whether a ledger is of a format that has errands: one that is only read stays as old as it is."""
 
 _UPGRADES: Final = (
     f"""{_SEAL}

@@ -14,11 +14,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger.reader import LedgerReader, Run
+from bulkstreams.ledger.reader import FAILURES, LedgerReader, Run
 
 _BLOCK: Final = 5000
-_WITH_ERRANDS: Final = 3
-"""The format from which on a ledger knows what was done with streams afterwards; who only reads upgrades none."""
 
 
 class Settled(NamedTuple):
@@ -105,18 +103,10 @@ class History(LedgerReader):
         """Return how many causes of failure there are, of which `failures` returns the most frequent."""
         rows = self._ask(
             """SELECT count(*) FROM (SELECT 1 FROM record WHERE reading >= ?
-                  AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
-                GROUP BY state, http_status, error_code, message)""",
-            (self._whole_reading(),),
+                  AND state IN (SELECT value FROM json_each(?)) GROUP BY state, http_status, error_code, message)""",
+            (self._whole_reading(), orjson.dumps([state.value for state in FAILURES]).decode()),
         )
         return int(rows[0][0])
-
-    def errands(self) -> list[tuple[str, str, int]]:
-        """Count what was done with streams after they were created, by kind and state."""
-        if self.version() < _WITH_ERRANDS:
-            return []
-        rows = self._ask("SELECT kind, state, count(*) FROM errand GROUP BY kind, state ORDER BY kind, state")
-        return [(str(kind), str(state), int(count)) for kind, state, count in rows]
 
     def inputs(self) -> list[ReadInput]:
         """Return the inputs of the newest whole reading, in the order in which they were met."""

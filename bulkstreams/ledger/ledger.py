@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.errands import Kind
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
@@ -26,14 +27,14 @@ from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, Le
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes, statements
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.errands import ErrandBook
+from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
-from bulkstreams.model import Claim, Doubt, Event, Settlement, State, TenantName
+from bulkstreams.model import Claim, Doubt, Event, Pending, Settlement, State, TenantName
 
 _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
 """Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
-
-DEFAULT_TENANT: Final = "default_address"
 
 MOST_UNSENT: Final = 10_000
 """Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""
@@ -108,6 +109,13 @@ class Ledger:
         rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant ORDER BY id").fetchall())
         return [name for (name,) in rows]
 
+    async def named(self) -> list[TenantName]:
+        """Return the tenants that records of this reading are for."""
+        sql = """SELECT name FROM tenant WHERE EXISTS (SELECT 1 FROM record WHERE record.tenant = tenant.id
+                                                          AND record.reading = ? LIMIT 1) ORDER BY id"""
+        rows = await self._writer.do(lambda db: db.execute(sql, (self.reading_id,)).fetchall())
+        return [name for (name,) in rows]
+
     async def input(self, path: str) -> int:
         """Return the ledger's id of an input."""
 
@@ -168,6 +176,10 @@ class Ledger:
 
         await self._writer.do(operation)
 
+    def errands(self, kind: Kind) -> ErrandBook:
+        """Return the errands of one kind, as a run does them; `begin_run` comes before anything is asked of them."""
+        return ErrandBook(self._writer, kind, lambda: self.run_id)
+
     async def same_source(self, source: str) -> bool:
         """Return whether the newest reading is whole and was of this very source; if so, it is this run's reading.
 
@@ -190,6 +202,11 @@ class Ledger:
         """Begin a reading of the inputs and return its number, which each `Row` of it carries."""
 
         def operation(db: sqlite3.Connection) -> int:
+            # What is in doubt was sent with the actions that its line named then.
+            db.execute(
+                """UPDATE tenant SET refers = 0 WHERE refers AND NOT EXISTS (
+                       SELECT 1 FROM record INDEXED BY record_doubt WHERE tenant = tenant.id AND state = 'in_doubt')"""
+            )
             sql = "INSERT INTO reading (source, started_at) VALUES (?, ?) RETURNING id"
             return int(db.execute(sql, (source, now)).fetchone()[0])
 
@@ -205,6 +222,16 @@ class Ledger:
     async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
         """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
         return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+
+    async def note_references(self, tenants: Sequence[int]) -> None:
+        """Note that lines of the current reading name actions of these tenants (ids)."""
+        sql = "UPDATE tenant SET refers = 1 WHERE id IN (SELECT value FROM json_each(?))"
+        await self._writer.do(lambda db: db.execute(sql, (orjson.dumps(tenants).decode(),)).rowcount)
+
+    async def referring(self) -> frozenset[TenantName]:
+        """Return the tenants whose lines name actions, so that these have to be looked up."""
+        rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant WHERE refers").fetchall())
+        return frozenset(name for (name,) in rows)
 
     async def end_reading(self, now: float, inputs: Sequence[int]) -> None:
         """Note that the inputs were read to their ends, and forget keyless lines of earlier readings of them."""
@@ -312,6 +339,11 @@ class Ledger:
                                    AND id > (SELECT coalesce(surveyed, 0) FROM tenant WHERE id = :tenant))"""
         values = {"tenant": id_, "reading": reading}
         return bool(await self._writer.do(lambda db: db.execute(sql, values).fetchone()[0]))
+
+    async def pending(self, tenant: TenantName, after: int, count: int) -> list[Pending]:
+        """Return the next `count` pending records of the tenant whose ids are greater than `after`."""
+        id_, reading = self._tenants[tenant], self.reading_id
+        return await self._writer.do(lambda db: statements.pending(db, id_, reading, after, count))
 
     async def unsent(
         self, tenant: TenantName, names: Sequence[str], digests: Sequence[bytes], status: str | None = None

@@ -17,10 +17,13 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
+from bulkstreams.ledger.errands import MARK, UNDOABLE, Site
+from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
 from bulkstreams.model import State
@@ -29,6 +32,10 @@ RESULT_COLUMNS: Final = (
     "file", "line", "key", "tenant", "name", "state", "remote_id", "attempts", "http_status", "error_code",
     "message", "first_sent_at", "settled_at", "latency_ms", "recovered",
 )  # fmt: skip
+
+
+FAILURES: Final = (State.CONFLICT, State.REFUSED, State.EXHAUSTED, State.INVALID, State.IN_DOUBT)
+"""What somebody has to look at."""
 
 
 class Result(NamedTuple):
@@ -53,6 +60,12 @@ class Result(NamedTuple):
     offset: int
     length: int
     digest: bytes | None
+    delivery: str | None = None
+    """What became of its stream's test event; empty: it was sent none; None: the ledger knows of no such events."""
+
+
+_OWN: Final = Result._fields[:-1]
+"""What a result has of its record."""
 
 
 class Run(NamedTuple):
@@ -97,6 +110,19 @@ class Totals(NamedTuple):
     def total(self) -> int:
         """Return the number of records of the input."""
         return sum(self.records.values())
+
+
+class ErrandTotals(NamedTuple):
+    """Counts of the errands of the newest command of a kind, by fate, and of those that the newest run settled."""
+
+    fates: Mapping[Fate, int]
+    this_run: Mapping[Fate, int]
+    event: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Return the number of errands."""
+        return sum(self.fates.values())
 
 
 class LedgerReader:
@@ -216,20 +242,25 @@ class LedgerReader:
         rows = self._ask("SELECT name, address FROM tenant ORDER BY name")
         return {str(name): str(address) for name, address in rows}
 
-    def failures(self, most: int = 20) -> list[Failure]:
+    def default_address(self) -> str | None:
+        """Return where the tenant of lines that name none is; None where there were no such lines."""
+        rows = self._ask("SELECT value FROM meta WHERE name = ?", (DEFAULT_TENANT,))
+        return str(rows[0][0]) if rows else None
+
+    def failures(self, most: int = 20, states: Iterable[State] = FAILURES) -> list[Failure]:
         """Group what failed or is in doubt by cause, most frequent first, each with its first record as an example."""
         rows = self._ask(
             """SELECT state, http_status, error_code, message, count(*), file, min(line), key FROM results
-                WHERE reading >= ? AND state IN ('conflict', 'refused', 'exhausted', 'invalid', 'in_doubt')
+                WHERE reading >= ? AND state IN (SELECT value FROM json_each(?))
                 GROUP BY state, http_status, error_code, message ORDER BY count(*) DESC, min(line) LIMIT ?""",
-            (self._whole_reading(), most),
+            (self._whole_reading(), orjson.dumps([state.value for state in states]).decode(), most),
         )
         return [Failure(*row) for row in rows]
 
     def results(self, states: Iterable[State] = (), *, page: int = 1000) -> Iterator[Result]:
         """Yield the same records as they were first met, those in `states` if any are named."""
         wanted = orjson.dumps([str(state) for state in states]).decode()
-        columns = ", ".join(Result._fields)
+        columns, tested = ", ".join(_OWN), self.has_deliveries()
         after = 0
         reading = self._whole_reading()
         while rows := self._ask(
@@ -237,19 +268,136 @@ class LedgerReader:
                   AND (? = '[]' OR state IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?""",  # noqa: S608
             (reading, after, wanted, wanted, page),
         ):
-            yield from map(Result._make, rows)
-            after = rows[-1][Result._fields.index("id")]
+            found = [Result(*row) for row in rows]
+            after = found[-1].id
+            known = self.deliveries([one.id for one in found]) if tested else {}
+            yield from (one._replace(delivery=known.get(one.id, "")) if tested else one for one in found)
+
+    def standing(self, *, page: int = 1000) -> Iterator[Result]:
+        """Yield those of the same records for which a stream stands at the tenant, in the same order.
+
+        In conflict, that is the stream which differs; of a record whose line went bad, the one that was made of it.
+        """
+        columns = ", ".join(_OWN)
+        after = 0
+        reading = self._whole_reading()
+        while rows := self._ask(
+            f"""SELECT {columns} FROM results WHERE reading >= ? AND id > ? AND remote_id IS NOT NULL
+                  AND (state IN ('created', 'exists', 'conflict')
+                       OR (SELECT anchor FROM record WHERE record.id = results.id) IS NOT NULL)
+                ORDER BY id LIMIT ?""",  # noqa: S608
+            (reading, after, page),
+        ):
+            yield from (Result(*row) for row in rows)
+            after = rows[-1][_OWN.index("id")]
 
     def by_id(self, ids: Sequence[int]) -> list[Result]:
         """Return the records of these ids."""
-        columns = ", ".join(Result._fields)
+        columns = ", ".join(_OWN)
         return [
-            Result._make(row)
+            Result(*row)
             for row in self._ask(
                 f"SELECT {columns} FROM results WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608
                 (orjson.dumps(ids).decode(),),
             )
         ]
+
+    # -- errands ------------------------------------------------------------------------------------------------------
+
+    def errands(self, kind: Kind) -> ErrandTotals:
+        """Count the errands of the newest command of a kind, the parts of it that were cut short included.
+
+        Of smoke tests those that were delivered before count, too, and none whose stream is no longer there.
+        """
+        if not self._has_errands():
+            return ErrandTotals({}, {})
+        rows = self._ask(
+            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event) FROM errand
+                WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered'))
+                  AND (kind <> 'smoke' OR EXISTS (
+                          SELECT 1 FROM record WHERE record.id = errand.record AND anchor = 'created'
+                             AND record.remote_id = errand.remote_id))
+                GROUP BY state ORDER BY state""",
+            {"kind": kind.value, "run": self._newest_run(), "since": self._since(kind)},
+        )
+        return ErrandTotals(
+            fates={self._fate(state): count for state, count, *_ in rows},
+            this_run={self._fate(state): now for state, _, now, _ in rows if now},
+            event=max((event for *_, event in rows if event is not None), default=None),
+        )
+
+    def created(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:
+        """Count by tenant the streams that this ledger created and that stand, as far as it knows, for their records.
+
+        Records of every reading count: what is no longer in the input was created all the same.
+        """
+        rows = self._ask(
+            """SELECT tenant.name, address, count(*) FROM record JOIN tenant ON tenant.id = record.tenant
+                WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(?))
+                GROUP BY tenant.id ORDER BY tenant.id""",
+            (orjson.dumps([str(state) for state in states]).decode(),),
+        )
+        return {str(name): Site(str(address), count) for name, address, count in rows}
+
+    def unfinished(self, kind: Kind) -> dict[str, Site]:
+        """Count by tenant the errands of a kind that a command which was cut short left to do."""
+        if not self._has_errands():
+            return {}
+        rows = self._ask(
+            """SELECT tenant.name, address, count(*) FROM errand INDEXED BY errand_pending
+                 JOIN tenant ON tenant.id = errand.tenant
+                WHERE kind = ? AND state = 'pending' GROUP BY tenant.id ORDER BY tenant.id""",
+            (kind.value,),
+        )
+        return {str(name): Site(str(address), count) for name, address, count in rows}
+
+    def doubtful(self) -> int:
+        """Count the records, of every reading, of which nobody knows yet whether they were created."""
+        return int(self._ask("SELECT count(*) FROM record WHERE state IN ('in_doubt', 'in_flight')")[0][0])
+
+    def errand_failures(self, kind: Kind, most: int = 20) -> list[Failure]:
+        """Group what the newest command of a kind could not do by cause, as `failures` does."""
+        if not self._has_errands():
+            return []
+        rows = self._ask(
+            """SELECT e.state, e.http_status, e.error_code, e.message, count(*), file, min(line), key
+                 FROM errand AS e JOIN results ON results.id = e.record
+                WHERE e.kind = ? AND e.run >= ? AND e.state IN ('changed', 'failed', 'unconfirmed')
+                  AND e.remote_id = results.remote_id AND results.state <> 'undone'
+                GROUP BY e.state, e.http_status, e.error_code, e.message ORDER BY count(*) DESC, min(line) LIMIT ?""",
+            (kind.value, self._since(kind), most),
+        )
+        return [Failure(*row) for row in rows]
+
+    def deliveries(self, ids: Sequence[int]) -> dict[int, str]:
+        """Return what became of the test events for the streams of these records, as the newest test of each has it."""
+        rows = self._ask(
+            """SELECT record, errand.state FROM errand JOIN record ON record.id = errand.record
+                WHERE kind = 'smoke' AND errand.remote_id = record.remote_id
+                  AND record IN (SELECT value FROM json_each(?))""",
+            (orjson.dumps(list(ids)).decode(),),
+        )
+        return {record: self._fate(state).value for record, state in rows}
+
+    def has_deliveries(self) -> bool:
+        """Return whether test events were ever to be sent."""
+        return self._has_errands() and bool(self._ask("SELECT 1 FROM errand WHERE kind = 'smoke' LIMIT 1"))
+
+    def _has_errands(self) -> bool:
+        return bool(self._ask(ledger_format.HAS_ERRANDS))
+
+    def _since(self, kind: Kind) -> int:
+        rows = self._ask("SELECT value FROM meta WHERE name = ?", (MARK + kind,))
+        try:
+            return int(rows[0][0]) if rows else 0
+        except ValueError:
+            raise ledger_format.refusal(self.path, "is damaged: no command can have begun as it says") from None
+
+    def _fate(self, text: str) -> Fate:
+        try:
+            return Fate(text)
+        except ValueError:
+            raise ledger_format.refusal(self.path, f"is damaged: no errand can be {text!r}") from None
 
     def copy_to(self, target: sqlite3.Connection) -> None:
         """Copy the whole ledger, as it is now, into another database; the copy needs no write-ahead log."""

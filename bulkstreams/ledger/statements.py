@@ -17,7 +17,7 @@ import orjson
 from bulkstreams.core.lifecycle import Anchor, reading, step
 from bulkstreams.core.matching import differing
 from bulkstreams.core.metrics import Tally
-from bulkstreams.model import Claim, Doubt, Event, Key, Settlement, State, TenantName
+from bulkstreams.model import Claim, Doubt, Event, Key, Pending, Settlement, State, TenantName
 
 MAX_VARIABLES: Final = 30_000  # SQLite's default limit is 32,766 to a statement
 
@@ -290,6 +290,16 @@ def add_to_run(db: sqlite3.Connection, run: int, tally: Tally) -> None:
                           lookups = lookups + ? WHERE id = ?""",
         (tally.requests, tally.retries, tally.throttled, tally.lookups, run),
     )
+
+
+_PENDING: Final = """
+    SELECT id, input, line, offset, length, attempts, first_sent_at, ours_since FROM record INDEXED BY record_pending
+     WHERE tenant = ? AND state = 'pending' AND reading = ? AND id > ? ORDER BY id LIMIT ?"""
+
+
+def pending(db: sqlite3.Connection, tenant: int, reading_id: int, after: int, count: int) -> list[Pending]:
+    """Return the next `count` pending records of the tenant whose ids are greater than `after`."""
+    return [Pending(*row) for row in db.execute(_PENDING, (tenant, reading_id, after, count))]
 
 
 _JUDGED: Final = """

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bulkstreams.core.errands import Kind
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
 from bulkstreams.report import hashes
 from bulkstreams.report.remedies import remedy
+from bulkstreams.report.text import errand_counts
 from bulkstreams.report.timeline import Span, Timeline
 from bulkstreams.report.times import Times
 
@@ -80,7 +82,7 @@ def figures(
                 "causes": history.causes(),
                 "told": [_failure(one) for one in history.failures(MOST_CAUSES)],
             },
-            "afterwards": [{"kind": kind, "state": state, "count": count} for kind, state, count in history.errands()],
+            "afterwards": _afterwards(history),
             "inputs": hashes.of_inputs(history),
             "unknown": _unknown(allowed, response),
         }
@@ -116,11 +118,14 @@ def _runs(history: History, runs: Sequence[Run], spans: Sequence[Span]) -> dict[
 
 
 def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict[str, Any]:
-    """Return what it took: sums of all runs; time and rates are of the runs that are told."""
+    """Return what it took: sums of all runs; time and rates are of the runs that are told.
+
+    Runs that created nothing (a rerun, an `undo`) make no rate lower.
+    """
     requests, retries, throttled, lookups = history.efforts()
     elapsed = sum(span.seconds for span in spans)
     stretches = timeline.stretches()
-    created = sum(one.states[State.CREATED] for one in stretches)
+    created, creating_s = timeline.created()
     return {
         "requests": requests,
         "retries": retries,
@@ -128,7 +133,7 @@ def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict
         "lookups": lookups,
         "recovered": sum(one.recovered for one in stretches),
         "elapsed_s": round(elapsed, 3),
-        "created_per_s": round(created / elapsed, 3) if elapsed else 0.0,
+        "created_per_s": round(created / creating_s, 3) if creating_s else 0.0,
         "most_created_per_s": max((one.created_per_s for one in stretches), default=0.0),
     }
 
@@ -154,6 +159,19 @@ def _failure(one: Failure) -> dict[str, Any]:
         "message": one.message,
         "example": {"file": one.file, "line": one.line, "key": one.key},
         "remedy": remedy(one.state, one.http_status),
+    }
+
+
+def _afterwards(history: History) -> dict[str, Any]:
+    """Return what the newest command of each kind did with streams after they were created, and what it could not."""
+    counts = errand_counts(history)
+    return {
+        "commands": [{"kind": kind, "records": its} for kind, its in counts.items()],
+        "failures": [
+            {"kind": kind, **_failure(one)}
+            for kind in counts
+            for one in history.errand_failures(Kind(kind), MOST_CAUSES)
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bulkstreams.core.errands import Fate
 from bulkstreams.model import State
 
 _BY_STATE: Final = {
@@ -12,6 +13,12 @@ _BY_STATE: Final = {
     State.EXHAUSTED: "See that the tenant can be reached and is well, then run the same command again.",
     State.CONFLICT: "Make the line and the tenant's stream agree (or give the line another name), "
     "then run again with --retry-failed.",
+}
+
+_BY_FATE: Final = {
+    Fate.CHANGED: "Look at what was changed at the tenant; to do it all the same, give the command with --force.",
+    Fate.FAILED: "Mend the cause that the API names, then give the same command again.",
+    Fate.UNCONFIRMED: "Look at the stream's destination, then give the same command again: it sends another event.",
 }
 
 _BY_STATUS: Final = {
@@ -27,7 +34,9 @@ _REFUSED: Final = "After mending the cause that the API names, run again with --
 
 
 def remedy(state: str, http_status: int | None) -> str:
-    """Return what to do about records in this state whose last answer had this status."""
+    """Return what to do about records in this state, or errands that came to it, whose last answer had this status."""
+    if state in _BY_FATE:
+        return _BY_FATE[Fate(state)]
     if state != State.REFUSED:
         return _BY_STATE[State(state)]
     if http_status is not None and 300 <= http_status < 400:

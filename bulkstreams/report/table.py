@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 COLUMNS: Final = ("ledger", "section", "item", "measure", "value")
-_NAMES: Final = ("name", "path", "measure", "percentile", "at")
+_NAMES: Final = ("kind", "name", "path", "measure", "percentile", "at")
 """What an item of a list is called by; else it is by its number."""
 
 

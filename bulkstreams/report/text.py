@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from bulkstreams.core.errands import COUNTED, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
-from bulkstreams.ledger import Failure, LedgerReader, Note
+from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note
 from bulkstreams.model import State
 
 _EFFORT: Final = (
@@ -46,11 +48,14 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
         f"{records['total']:,} records: {parts or 'none'}   (ledger: {figures['ledger']})",
         f"this run: {this_run['created']:,} created ({effort}) in {duration(figures['elapsed_s'])}",
     ]
-    lines += [_failure(one) for one in failures]
-    return lines + _stopped(reasons)
+    if "smoke" in figures:
+        tested = _counted({name: count for name, count in figures["smoke"].items() if name != "total" and count})
+        lines.append(f"smoke: {figures['smoke']['total']:,} streams: {tested or 'none'}")
+    lines += [failure_line(one) for one in failures]
+    return lines + stopped_lines(reasons)
 
 
-def _stopped(reasons: Mapping[str, str]) -> list[str]:
+def stopped_lines(reasons: Mapping[str, str]) -> list[str]:
     """Say which tenants were stopped, and why: a line for each reason, the most frequent ones first."""
     groups: dict[str, list[str]] = {}
     for tenant, reason in reasons.items():
@@ -92,6 +97,94 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     elif records["refused"] or records["conflict"]:
         again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
         yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
+    elif figures.get("smoke", {}).get("failed"):
+        yield f"See why deliveries failed: bulkstreams status {ledger}; to try those again: {command}"
+
+
+_COMMAND: Final = {
+    Kind.UNDO: ("undo",),
+    Kind.ENABLE: ("activate",),
+    Kind.DISABLE: ("activate", "--off"),
+    Kind.SMOKE: ("smoke",),
+}
+"""How errands of a kind are asked for."""
+
+
+def errand_summary(
+    kind: Kind, figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()
+) -> list[str]:
+    """Say how a command ended that did something with streams after their creation, in a few lines."""
+    records, this_run = figures["records"], figures["this_run"]
+    parts = _counted({name: count for name, count in records.items() if name != "total" and count})
+    if figures.get("dry_run"):
+        lines = [f"nothing was done; of {records['total']:,} streams would be: {parts or 'none'}"]
+    else:
+        effort = ", ".join(
+            f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT[1:]
+        )
+        head = f"{' '.join(_COMMAND[kind])}: {records['total']:,} streams: {parts or 'nothing to do'}"
+        lines = [
+            f"{head}   (ledger: {figures['ledger']})",
+            f"this run: {effort} in {duration(figures['elapsed_s'])}",
+        ]
+    lines += [failure_line(one) for one in failures]
+    if doubtful := figures.get("in_doubt"):
+        lines.append(
+            f"{doubtful:,} {'record is' if doubtful == 1 else 'records are'} in doubt: whether their streams were "
+            "created is not known yet, so they were left"
+        )
+    return lines + stopped_lines(reasons)
+
+
+def errand_next(kind: Kind, figures: Mapping[str, Any], hints: Sequence[str], command: str) -> str:
+    """Say what to do next after such a command, as `next_step`."""
+    return "\n".join([*hints[:MOST_HINTS], *_errand_steps(kind, figures, command)])
+
+
+def _errand_steps(kind: Kind, figures: Mapping[str, Any], command: str) -> Iterator[str]:
+    records = figures["records"]
+    if figures.get("dry_run"):
+        return
+    if records.get(Fate.PENDING):
+        yield f"To go on, run the same command again: {command}"
+    elif records[Fate.FAILED]:
+        yield f"See why: bulkstreams status {figures['ledger']}; to try those again: {command}"
+    elif records.get(Fate.CHANGED):
+        yield f"Look at what was changed; to do it all the same: {command} --force"
+    elif records.get(Fate.UNCONFIRMED):
+        yield f"To send those a test event again: {command}"
+    if figures.get("in_doubt"):
+        yield f"Run the input again, which looks up what is in doubt, then: {command}"
+
+
+def errand_counts(reader: LedgerReader) -> dict[str, Any]:
+    """Return how the newest command of each kind stands, by kind; kinds that were never asked for are left out."""
+    found: dict[str, Any] = {}
+    for kind in Kind:
+        totals = reader.errands(kind)
+        if totals.total:
+            found[kind.value] = {"total": totals.total, **{fate.value: n for fate, n in totals.fates.items()}}
+    return found
+
+
+def _errand_lines(reader: LedgerReader) -> Iterator[str]:
+    """Say what was done with streams after their creation, and which command was left unfinished."""
+    going = reader.held()
+    for kind in Kind:
+        totals = reader.errands(kind)
+        if not totals.total:
+            continue
+        order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
+        yield f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        yield from map(failure_line, reader.errand_failures(kind))
+        if totals.fates.get(Fate.PENDING) and not going:
+            yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
+
+
+def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
+    first, *flags = _COMMAND[kind]
+    event = ["--event", totals.event or ""] if kind is Kind.SMOKE else []
+    return shlex.join(["bulkstreams", first, str(reader.path), *flags, *event])
 
 
 def status(reader: LedgerReader, now: float) -> dict[str, Any]:
@@ -126,6 +219,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
             "stopped": dict(run.stopped),
         },
         "progress": _progress(reader.note(), now),
+        "errands": errand_counts(reader),
     }
 
 
@@ -157,14 +251,15 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
     failures = reader.failures()
     if failures:
         lines.append("what failed or is in doubt, by cause:")
-        lines += [_failure(one) for one in failures]
+        lines += [failure_line(one) for one in failures]
     if run is not None:
         process = f"process {run.pid} on {run.host}"
         going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
         lines.append(f"last run {run.name}: {ended}")
-        lines += [f"  {text}" for text in _stopped(run.stopped)]
+        lines += [f"  {text}" for text in stopped_lines(run.stopped)]
         lines += _progress_lines(reader.note(), now)
+    lines += _errand_lines(reader)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
     if not live and any(totals.records.get(state) for state in open_):
         lines.append("To resume, run the same command again.")
@@ -196,7 +291,8 @@ def _progress_lines(note: Note | None, now: float) -> list[str]:
     return [f"  {text}" for text in [progress.left(now), *progress.lines(now, MOST_WAITS)] if text]
 
 
-def _failure(one: Failure) -> str:
+def failure_line(one: Failure) -> str:
+    """Say what failed with one cause, how often, and give an example."""
     status = one.http_status if one.http_status is not None and one.http_status >= 400 else None
     code = None if one.error_code == one.state else one.error_code
     cause = " ".join(str(part) for part in (status, code) if part is not None)

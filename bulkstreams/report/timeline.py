@@ -114,6 +114,14 @@ class Timeline:
         """Return all stretches, in order."""
         return [one for _, its in self._runs.values() for one in its]
 
+    def created(self) -> tuple[int, float]:
+        """Return how many records were created, and how long the runs took that created any."""
+        runs = [its for _, its in self._runs.values() if any(one.states[State.CREATED] for one in its)]
+        return (
+            sum(one.states[State.CREATED] for its in runs for one in its),
+            sum(one.seconds for its in runs for one in its),
+        )
+
 
 def _width(seconds: float) -> float:
     return next((width for width in _WIDTHS if seconds <= width * MOST_STRETCHES), _WIDTHS[-1])

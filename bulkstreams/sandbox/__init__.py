@@ -3,18 +3,28 @@
 It judges the rest of the package, so it shares none of its code but the errors: it must never import another room.
 """
 
-from bulkstreams.sandbox.faults import FAULTS, Fault, parse_fault, parse_faults
+from bulkstreams.sandbox.faults import FAULT_KINDS, FAULTS, Fault, parse_fault, parse_faults
 from bulkstreams.sandbox.server import Sandbox
-from bulkstreams.sandbox.settings import Refill, SandboxSettings, parse_latency, parse_refill
+from bulkstreams.sandbox.settings import (
+    Refill,
+    SandboxSettings,
+    parse_disabled_test,
+    parse_latency,
+    parse_refill,
+    scopes_without,
+)
 
 __all__ = [
     "FAULTS",
+    "FAULT_KINDS",
     "Fault",
     "Refill",
     "Sandbox",
     "SandboxSettings",
+    "parse_disabled_test",
     "parse_fault",
     "parse_faults",
     "parse_latency",
     "parse_refill",
+    "scopes_without",
 ]

@@ -6,11 +6,13 @@ This module must never decide which answer is due, and never be handed a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import orjson
+
+from bulkstreams.sandbox.validation import sentence
 
 JSON: Final = "application/json; charset=utf-8"
 MAX_BODY: Final = 1_048_576
@@ -41,6 +43,7 @@ _REASONS: Final = {413: "Request Entity Too Large", 500: "Internal Server Error"
 
 NO_CONTENT: Final = Answer(204, content_type=None)
 UNKNOWN_PATH: Final = boom(404, "Not Found")
+NO_SUCH_DELIVERY: Final = boom(404, "The requested delivery does not exist.")  # [guess]
 NO_SUCH_STREAM: Final = boom(404, "The requested stream does not exist.")
 TOO_MANY: Final = boom(429, "Global limit has been reached", "too_many_requests")
 TOO_LARGE: Final = boom(413, f"Payload content length greater than maximum allowed: {MAX_BODY}.")
@@ -51,6 +54,8 @@ QUOTA_FULL: Final = boom(409, "You have reached the maximum number of event stre
 UNAUTHENTICATED: Final = boom(401, "Missing authentication")._replace(headers={"WWW-Authenticate": "Bearer"})  # [guess]
 BAD_HEADER: Final = boom(400, "Bad HTTP authentication header format", "Bearer")
 TYPE_IS_FIXED: Final = boom(400, "The destination type of a stream cannot be changed.", "invalid_body")  # [guess]
+NO_SUCH_ACTION: Final = boom(400, "The action does not exist or is not deployed.", "invalid_body")  # [guess]
+SWITCHED_OFF: Final = boom(400, "The event stream is disabled.", "operation_not_supported")  # [guess]
 INTERNAL: Final = boom(500, "An internal server error occurred.")
 
 
@@ -64,9 +69,21 @@ def invalid_token(message: str) -> Answer:
     return boom(401, message, attributes={"error": message})
 
 
-def insufficient_scope(scope: str) -> Answer:
-    """Return the 403 of a token that may not do this."""
-    return boom(403, f"Insufficient scope, expected any of: {scope}", "insufficient_scope")
+def insufficient_scope(scopes: Iterable[str]) -> Answer:
+    """Return the 403 of a token that may not do this; how several scopes are set apart is a [guess]."""
+    return boom(403, f"Insufficient scope, expected any of: {','.join(scopes)}", "insufficient_scope")
+
+
+def bad_query(wrong: Iterable[str]) -> Answer:
+    """Return the 400 of a query that breaks rules ([guess]: what stands before them)."""
+    return boom(400, sentence("Query validation error", wrong), "invalid_query_string")
+
+
+def bad_id(what: str, found: str) -> Answer:
+    """Return the 400 of an id of another form; `what` is `event-stream` (recorded) or `event` ([guess])."""
+    name = {"event-stream": "id (Unique identifier for the event stream)"}.get(what, "event_id")
+    wrong = f"'Object didn't pass validation for format {what}-id: {found}' on property {name}"
+    return boom(400, sentence("Path validation error", [wrong]), "invalid_uri")
 
 
 def destination_is_fixed(kind: str) -> Answer:

@@ -1,4 +1,4 @@
-"""The sandbox's own books: every create that took effect, in order, and counts of all that happened.
+"""The sandbox's own books: every create, delete, update and test that took effect, and counts of all that happened.
 
 Kept apart from the streams themselves, so that a test can hold the one against the other.
 This module must never be told a secret, and nothing is ever struck out of it.
@@ -23,46 +23,71 @@ class Accepted(NamedTuple):
 class TenantBooks:
     """What happened at one tenant."""
 
-    __slots__ = ("_live", "deletes", "faults", "neighbour", "requests", "statuses", "updates")
+    __slots__ = (
+        "_asked_away",
+        "_deleted",
+        "_live",
+        "_tested",
+        "_updated",
+        "faults",
+        "neighbour",
+        "requests",
+        "statuses",
+    )
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self.faults: Counter[str] = Counter()
         self.neighbour: Counter[str] = Counter()
-        self.deletes = 0
-        self.updates = 0
         self._live: dict[str, str | None] = {}
+        self._deleted: list[str] = []
+        self._asked_away: Counter[str] = Counter()
+        self._updated: dict[str, list[str | None]] = {}
+        self._tested: dict[str, list[str]] = {}
 
     def created(self, stream_id: str, name: str | None) -> None:
         """Note that a stream came to be."""
         self._live[stream_id] = name
 
-    def updated(self, stream_id: str, name: str | None) -> None:
-        """Note that a stream was changed, and its name since then."""
-        self.updates += 1
+    def updated(self, stream_id: str, name: str | None, status: str | None) -> None:
+        """Note that a stream was changed, its name since then, and the status that it was given (None: none)."""
         self._live[stream_id] = name
+        self._updated.setdefault(stream_id, []).append(status)
 
-    def deleted(self, stream_id: str) -> None:
-        """Note that a stream is gone."""
-        self.deletes += 1
-        del self._live[stream_id]
+    def asked_away(self, stream_id: str, was_there: bool) -> None:
+        """Note a DELETE that was obeyed, and whether it took effect: the API answers the same either way."""
+        self._asked_away[stream_id] += 1
+        if was_there:
+            self._deleted.append(stream_id)
+            del self._live[stream_id]
+
+    def tested(self, stream_id: str, event_type: str) -> None:
+        """Note that a test event was accepted for a stream."""
+        self._tested.setdefault(stream_id, []).append(event_type)
 
     def as_dict(self, accepted: int) -> dict[str, Any]:
         """Return the counts; `doubles` are the names that more than one live stream bears, with how many do.
 
+        `deletes` and `updates` count what took effect: `deleted` are the ids of those streams in order, `deletes_asked`
+        how many DELETEs each id got (those of a stream that was gone already included), `updated` the status that each
+        PATCH of an id gave it, in order (None: it gave none), `tested` the events of an id that were accepted.
         `neighbour` is what other clients took, and were refused, until the last request that counted against the rate.
         """
         names = Counter(name for name in self._live.values() if name is not None)
         return {
             "accepted": accepted,
             "live": len(self._live),
-            "deletes": self.deletes,
-            "updates": self.updates,
+            "deletes": len(self._deleted),
+            "updates": sum(map(len, self._updated.values())),
             "doubles": {name: n for name, n in names.items() if n > 1},
             "requests": {str(kind): n for kind, n in self.requests.items()},
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "faults": {str(fault): n for fault, n in self.faults.items()},
+            "deleted": list(self._deleted),
+            "deletes_asked": dict(self._asked_away),
+            "updated": {one: list(given) for one, given in self._updated.items()},
+            "tested": {one: list(events) for one, events in self._tested.items()},
             "neighbour": {what: self.neighbour[what] for what in ("taken", "refused")},
         }
 

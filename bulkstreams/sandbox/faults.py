@@ -1,13 +1,13 @@
 """The ways in which the sandbox can misbehave, and the dice that decide when.
 
-One draw per request from one seeded generator, so the same requests in the same order meet the same faults.
+One draw per request from a seeded generator, so the same requests in the same order meet the same faults.
 This module must never do the misbehaving: it only says which fault, if any, a request meets.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from random import Random
 from typing import Final
@@ -49,20 +49,37 @@ APPLIES: Final[Mapping[Kind, frozenset[Fault]]] = {
     Kind.CREATE: frozenset(Fault),
     Kind.LIST: BEFORE,
     Kind.READ: BEFORE,
+    Kind.UPDATE: frozenset(Fault),
+    Kind.DELETE: frozenset(Fault),
+    Kind.TEST: frozenset(Fault),
+    Kind.DELIVERIES: BEFORE,
+    Kind.DELIVERY: BEFORE,
+    Kind.ACTIONS: BEFORE,
 }
 """Which requests can meet which faults; a kind that is not here meets none."""
+
+FAULT_KINDS: Final = tuple(APPLIES)
+"""Every kind of request that meets faults, by name."""
+
+_CREATING: Final = frozenset({Kind.CREATE, Kind.LIST, Kind.READ})
+"""What a run asks for. These draw apart from the others, so that what is done to streams afterwards, or in between,
+does not move the faults that a seed brings to creates."""
 
 BROKEN_STATUSES: Final = (500, 502, 503, 504, 524)
 
 
 class Dice:
-    """Decides by seeded chance which fault a request meets."""
+    """Decides by seeded chance which fault a request meets; `kinds` (empty: all) are those that meet any."""
 
-    def __init__(self, faults: Mapping[Fault, float], chance: Random) -> None:
-        self._chance = chance
+    def __init__(
+        self, faults: Mapping[Fault, float], chance: Callable[[str], Random], kinds: Collection[Kind] = ()
+    ) -> None:
+        creating, others = chance("faults"), chance("faults of what follows")
+        self._chances = {kind: creating if kind in _CREATING else others for kind in APPLIES}
         self._odds = {
             kind: tuple((fault, p) for fault, p in faults.items() if fault in faults_of_kind and p > 0)
             for kind, faults_of_kind in APPLIES.items()
+            if not kinds or kind in kinds
         }
 
     def draw(self, kind: Kind) -> Fault | None:
@@ -70,16 +87,28 @@ class Dice:
         odds = self._odds.get(kind)
         if not odds:
             return None
-        drawn = self._chance.random()
+        drawn = self._chances[kind].random()
         for fault, probability in odds:
             drawn -= probability
             if drawn < 0:
                 return fault
         return None
 
-    def broken_status(self) -> int:
+    def broken_status(self, kind: Kind) -> int:
         """Return one of the statuses of a failing server or gateway, each equally likely."""
-        return self._chance.choice(BROKEN_STATUSES)
+        return self._chances[kind].choice(BROKEN_STATUSES)
+
+
+def fault_kind(name: str) -> Kind:
+    """Return the kind of request of that name, or raise a UsageError where no such request meets faults."""
+    for kind in APPLIES:
+        if kind == name:
+            return kind
+    near = difflib.get_close_matches(name, list(APPLIES), n=1)
+    guess = f"Did you mean {near[0]}? " if near else ""
+    raise UsageError(
+        f"there is no kind of request called {name!r} that meets faults", hint=f"{guess}They are: {', '.join(APPLIES)}."
+    )
 
 
 def parse_fault(text: str) -> tuple[Fault, float]:

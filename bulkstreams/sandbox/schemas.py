@@ -61,6 +61,9 @@ REGIONS: Final = [
 ]
 
 STREAM_ID: Final = r"^est_[a-zA-Z0-9]{22}$"
+EVENT_ID: Final = r"^evt_[a-zA-Z0-9]{22}$"
+SECOND: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2})$"
+"""An instant of RFC 3339 without a fraction of a second, which the API does not allow in a query."""
 STRING: Final[Schema] = {"type": "string"}
 
 
@@ -140,6 +143,15 @@ UPDATE: Final = _object(
         "status": _STATUS,
     }
 )
+TEST: Final = _object(
+    {
+        "event_type": {"type": "string", "enum": tuple(sorted(EVENT_TYPES)), "description": "The type of event"},
+        "data": {"type": "object", "description": "The raw payload of the test event"},
+    },
+    ("event_type",),
+)
 TAKE: Final[Schema] = {
     "type": "integer", "minimum": 1, "maximum": 100, "description": "Number of results per page. Defaults to 50.",
 }  # fmt: skip
+PER_PAGE: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 100, "description": "Number of results per page"}
+PAGE: Final[Schema] = {"type": "integer", "minimum": 0, "description": "Page index of the results to return"}

@@ -24,10 +24,11 @@ from aiohttp import web
 
 from bulkstreams.errors import UsageError
 from bulkstreams.sandbox import answers
+from bulkstreams.sandbox.actions import TRIGGER
 from bulkstreams.sandbox.answers import Answer
 from bulkstreams.sandbox.api import Asked, TenantApi
 from bulkstreams.sandbox.books import Books
-from bulkstreams.sandbox.faults import Dice, Fault, check_faults
+from bulkstreams.sandbox.faults import Dice, Fault, check_faults, fault_kind
 from bulkstreams.sandbox.limits import Grant
 from bulkstreams.sandbox.plight import Plight
 from bulkstreams.sandbox.routes import DEFAULT_TENANT, Kind, route
@@ -38,6 +39,7 @@ _HUNG_LOOK_S: Final = 0.05  # how often a hung request looks whether its client 
 _SHUTDOWN_S: Final = 1.0
 _KEEP_ALIVE_S: Final = 75.0
 _BACKLOG: Final = 4096  # many tenants begin at once; what does not fit waits a second and more, or is reset
+_HALF_A_HEAD: Final = b"HTTP/1.1 204 No Con"
 _NEVER_SENT: Final = 599  # the status of a response object for a connection that is gone
 
 
@@ -62,7 +64,8 @@ class Sandbox:
         self._books = Books()
         self._desk = TokenDesk(self.settings, self._chance("tokens"))
         self._latency = self._chance("latency")
-        self._dice = Dice(check_faults(self.settings.faults), self._chance("faults"))
+        kinds = [fault_kind(name) for name in self.settings.faults_on]
+        self._dice = Dice(check_faults(self.settings.faults), self._chance, kinds)
         self._tenants: dict[str, TenantApi] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
@@ -113,6 +116,20 @@ class Sandbox:
         api = self._tenants.get(tenant)
         return [orjson.loads(stream.shown) for stream in api.streams] if api else []
 
+    def actions(self, tenant: str = DEFAULT_TENANT) -> list[dict[str, Any]]:
+        """Return the actions of a tenant as its API shows them."""
+        return [one.shown for one in self._tenant(tenant).actions]
+
+    def add_action(
+        self, name: str, *, tenant: str = DEFAULT_TENANT, action_id: str | None = None, trigger: str = TRIGGER,
+        deployed: bool = True,
+    ) -> str:  # fmt: skip
+        """Give a tenant one more action, and return its id (None given: one of its own)."""
+        added = self._tenant(tenant).actions.add(
+            name, self._clock(), action_id=action_id, trigger=trigger, deployed=deployed
+        )
+        return added.id
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         call = route(request.method, request.raw_path)
         if call.kind is Kind.BOOKS:
@@ -148,7 +165,7 @@ class Sandbox:
             case Fault.HTML_502:
                 return self._reply(api, answers.html_502(request.host), None)
             case Fault.ERROR_BEFORE:
-                return self._break(api, grant)
+                return self._break(asked.call.kind, api, grant)
             case Fault.RESET_BEFORE:
                 return _reset(request)
             case Fault.LATE:
@@ -158,14 +175,14 @@ class Sandbox:
                 return gone
             case _:
                 answer = api.answer(asked, self._clock())
-                return await self._lose(fault, request, api, answer, grant)
+                return await self._lose(fault, request, api, asked.call.kind, answer, grant)
 
     async def _lose(
-        self, fault: Fault, request: web.BaseRequest, api: TenantApi, answer: Answer, grant: Grant | None
+        self, fault: Fault, request: web.BaseRequest, api: TenantApi, kind: Kind, answer: Answer, grant: Grant | None
     ) -> web.StreamResponse:
         """Keep the answer to something that took effect from its client."""
         if fault is Fault.ERROR_AFTER:
-            return self._break(api, grant)
+            return self._break(kind, api, grant)
         if fault is Fault.RESET_AFTER:
             return _reset(request)
         if fault is Fault.TRUNCATE:
@@ -175,8 +192,8 @@ class Sandbox:
             await self._wait(asyncio.sleep(_HUNG_LOOK_S))
         return _gone()
 
-    def _break(self, api: TenantApi, grant: Grant | None) -> web.Response:
-        answer = answers.broken(self._dice.broken_status())
+    def _break(self, kind: Kind, api: TenantApi, grant: Grant | None) -> web.Response:
+        answer = answers.broken(self._dice.broken_status(kind))
         return self._reply(api, answer, grant if answer.status == 500 else None)  # a gateway knows of no budget
 
     def _reply(self, api: TenantApi, answer: Answer, grant: Grant | None) -> web.Response:
@@ -273,7 +290,12 @@ def _reset(request: web.BaseRequest) -> web.Response:
 
 
 async def _truncate(request: web.BaseRequest, answer: Answer, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Send the head and half of the body, then end the connection in good order."""
+    """Send the head and half of the body, then end the connection in good order; without a body, half of the head."""
+    if not answer.body:
+        if request.transport is not None:
+            request.transport.write(_HALF_A_HEAD)
+            request.transport.close()
+        return _gone()
     response = web.StreamResponse(status=answer.status, headers={**headers, "Content-Type": answers.JSON})
     response.content_length = len(answer.body)
     try:

@@ -5,14 +5,15 @@ This module must never open a socket; it refuses settings that make no sense, wi
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, Literal
 
 from bulkstreams.errors import UsageError
-from bulkstreams.sandbox.faults import check_faults
+from bulkstreams.sandbox.faults import check_faults, fault_kind
 from bulkstreams.sandbox.plight import Plight, plights
 
 Refill = Literal["continuous", "window", "minute"]
@@ -22,8 +23,17 @@ all three."""
 WINDOWS: Final[Mapping[Refill, int | None]] = {"continuous": None, "window": 1, "minute": 60}
 """How many seconds lie between two refills; None where tokens trickle."""
 
+DisabledTest = Literal["hold", "refuse"]
+"""What a test event for a disabled stream meets: it is accepted and never delivered, or refused. Documented is only
+that Auth0 does not send events to disabled streams."""
+
+_DISABLED_TESTS: Final[tuple[DisabledTest, ...]] = ("hold", "refuse")
 _MOST_SKEW_S: Final = 86_400.0
-SCOPES: Final = ("read:event_streams", "create:event_streams", "update:event_streams", "delete:event_streams")
+SCOPES: Final = (
+    "read:event_streams", "create:event_streams", "update:event_streams", "delete:event_streams",
+    "read:event_deliveries", "read:actions",
+)  # fmt: skip
+"""Every scope that the sandbox asks for anywhere; its tokens carry them all unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,10 @@ class SandboxSettings:
     that header for other endpoints only. `neighbour` is how many tokens a second other clients take of each tenant's
     first bucket, at random. `clock_skew` is how many seconds the sandbox's clock is ahead of its machine's (negative:
     behind), in all that it tells of time. `throttling`, `refusing` and `down` name the tenants in that plight.
+    `faults_on` names the kinds of requests that meet faults (empty: all that can). Actions are texts, NAME or NAME=ID,
+    and each tenant has them all; a tenant that has any refuses streams for actions that it lacks, unless `any_action`.
+    A test event's delivery takes `delivery_time` seconds, and fails for streams whose name or endpoint matches one of
+    the globs in `undeliverable`; where `vanishing_deliveries`, one that succeeded is seen no more.
     `seed` None: a seed of its own each time. `latency` is (least, most) in seconds, drawn uniformly. `late_by` is the
     delay of the fault `late`.
     """
@@ -62,7 +76,14 @@ class SandboxSettings:
     unique_names: bool = True
     latency: tuple[float, float] = (0.0, 0.0)
     faults: Mapping[str, float] = field(default_factory=dict)
+    faults_on: Collection[str] = ()
     late_by: float = 0.2
+    actions: Sequence[str] = ()
+    any_action: bool = False
+    delivery_time: float = 0.1
+    undeliverable: Collection[str] = ()
+    vanishing_deliveries: bool = False
+    disabled_test: DisabledTest = "hold"
     clients: Mapping[str, str] | None = field(default=None, repr=False)
     strict_tokens: bool = False
     token_lifetime_s: float = 86_400.0
@@ -74,6 +95,12 @@ class SandboxSettings:
         object.__setattr__(self, "plights", plights(named))
         _check_address(self.host, self.port)
         check_faults(self.faults)
+        for kind in self.faults_on:
+            fault_kind(kind)
+        for text in self.actions:
+            split_action(text)
+        parse_disabled_test(self.disabled_test)
+        _check_number("delivery_time", self.delivery_time, least=0)
         self._check_limits()
         _check_number("quota", self.quota or 0, least=0)
         _check_number("latency", self.latency[0], least=0)
@@ -126,6 +153,33 @@ def parse_refill(text: str) -> Refill:
         if text == refill:
             return refill
     raise UsageError(f"refill {text!r} is not a way of refilling", hint=f"It is one of: {', '.join(WINDOWS)}.")
+
+
+def parse_disabled_test(text: str) -> DisabledTest:
+    """Return what a text says that a test event for a disabled stream meets."""
+    for what in _DISABLED_TESTS:
+        if text == what:
+            return what
+    raise UsageError(f"disabled_test is {text!r}", hint=f"It is one of: {', '.join(_DISABLED_TESTS)}.")
+
+
+def split_action(text: str) -> tuple[str, str | None]:
+    """Return the name that `NAME` or `NAME=ID` gives an action, and its id where one is given."""
+    name, equals, action_id = text.partition("=")
+    _check(
+        bool(name) and bool(action_id or not equals), f"{text!r} is no action",
+        "Write NAME, which each tenant gives an id of its own, or NAME=ID: --action notify.",
+    )  # fmt: skip
+    return name, action_id or None
+
+
+def scopes_without(left_out: Collection[str]) -> tuple[str, ...]:
+    """Return all scopes but those named."""
+    for scope in left_out:
+        near = difflib.get_close_matches(scope, SCOPES, n=1)
+        guess = f"Did you mean {near[0]}? " if near else ""
+        _check(scope in SCOPES, f"there is no scope {scope!r}", f"{guess}The scopes are: {', '.join(SCOPES)}.")
+    return tuple(scope for scope in SCOPES if scope not in left_out)
 
 
 def _worth(rate: float, refill: Refill) -> int:

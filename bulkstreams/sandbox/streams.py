@@ -6,21 +6,20 @@ kept. This module must never read a clock, and never validate: what comes in has
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
 
+from bulkstreams.sandbox.cursors import read_cursor, write_cursor
+
 BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 """The alphabet of every recorded id: no 0, O, I or l."""
-
-CURSOR_LIFETIME_S: Final = 86_400.0
 
 _SHOWN_AUTHORIZATION: Final = ("method", "username", "header_key")
 
@@ -88,12 +87,12 @@ class StreamStore:
         return stream
 
     def update(self, stream: Stream, changes: Mapping[str, Any], now: float) -> Stream:
-        """Change a stream: whatever is given replaces what was there, and `updated_at` moves."""
+        """Change a stream: whatever is given replaces what was there, and `updated_at` moves on, however soon."""
         shown = orjson.loads(stream.shown)
         shown |= {key: changes[key] for key in ("status", "name", "subscriptions") if key in changes}
         if "destination" in changes:
             shown["destination"] = self._show(changes["destination"])
-        shown["updated_at"] = timestamp(now)
+        shown["updated_at"] = max(timestamp(now), _just_after(shown["updated_at"]))
         changed = stream._replace(name=shown.get("name"), shown=orjson.dumps(shown))
         self._in_order[self._place(stream.seq)] = changed
         self._forget_name(stream)
@@ -113,13 +112,13 @@ class StreamStore:
         """Return up to `take` streams from a cursor on, oldest first, or None where the cursor is not one of ours."""
         start = 0
         if cursor is not None:
-            seq = self._read_cursor(cursor, now)
+            seq = read_cursor(self._tenant, cursor, now)
             if seq is None:
                 return None
             start = self._place(seq)
         streams = self._in_order[start : start + take + 1]
         more = len(streams) > take
-        return Page(streams[:take], self._cursor(streams[take].seq, now) if more else None)
+        return Page(streams[:take], write_cursor(self._tenant, streams[take].seq, now) if more else None)
 
     def _put(self, stream: Stream) -> None:
         self._by_id[stream.id] = stream
@@ -137,7 +136,7 @@ class StreamStore:
         return bisect_left(self._in_order, seq, key=lambda stream: stream.seq)
 
     def _new_id(self) -> str:
-        while (stream_id := "est_" + "".join(self._chance.choices(BASE58, k=22))) in self._by_id:
+        while (stream_id := new_id("est", self._chance)) in self._by_id:
             pass
         return stream_id
 
@@ -155,19 +154,21 @@ class StreamStore:
             configuration["aws_partner_event_source"] = source
         return {"type": kind, "configuration": configuration}
 
-    def _cursor(self, seq: int, now: float) -> str:
-        return urlsafe_b64encode(f"{self._tenant} {seq} {now:.0f}".encode()).decode().rstrip("=")
 
-    def _read_cursor(self, cursor: str, now: float) -> int | None:
-        try:
-            text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-            tenant, seq, given_at = text.split(" ")
-            fresh = now - float(given_at) <= CURSOR_LIFETIME_S
-            return int(seq) if tenant == self._tenant and fresh else None
-        except ValueError:
-            return None
+def new_id(kind: str, chance: Random) -> str:
+    """Return an id as the API makes them: what it is of, then 22 characters."""
+    return f"{kind}_" + "".join(chance.choices(BASE58, k=22))
 
 
 def timestamp(now: float) -> str:
     """Return an instant (epoch seconds) as the API writes it: ISO 8601, UTC, milliseconds."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _written(datetime.fromtimestamp(now, UTC))
+
+
+def _just_after(instant: str) -> str:
+    """Return the next millisecond: two changes never bear one instant, as they hardly could at the real API."""
+    return _written(datetime.fromisoformat(instant) + timedelta(milliseconds=1))
+
+
+def _written(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -61,7 +61,9 @@ def _none_of(value: object, schema: Schema, path: str) -> list[str]:
 
 
 def _object(value: dict[str, object], schema: Schema, path: str) -> list[str]:
-    properties = schema["properties"]
+    properties = schema.get("properties")
+    if properties is None:
+        return []  # any object
     wrong = []
     if extra := [name for name in value if name not in properties]:
         wrong.append(_at(f"Additional properties not allowed: {','.join(extra)}", schema, path))

@@ -46,10 +46,10 @@ def _legible(character: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def nearest(word: str, words: Sequence[str]) -> str:
-    """Return ` (did you mean "…"?)` where one of `words` is near, else nothing."""
-    close = get_close_matches(word, words, n=1, cutoff=0.6) if len(word) <= SHOWN else []
-    return f' (did you mean "{close[0]}"?)' if close else ""
+def nearest(word: str, words: Sequence[str], most: int = 1) -> str:
+    """Return ` (did you mean "…"?)` where one of `words` is near, or up to `most` of them are, else nothing."""
+    close = get_close_matches(word, words, n=most, cutoff=0.6) if len(word) <= SHOWN else []
+    return f" (did you mean {' or '.join(map(show, close))}?)" if close else ""
 
 
 def translate(details: ErrorDetails) -> Problem:

@@ -18,12 +18,13 @@ import orjson
 from pydantic import ValidationError
 
 from bulkstreams.core.matching import digest
-from bulkstreams.core.references import Reference, left_over, parse_reference
+from bulkstreams.core.references import ACTION_ID, Reference, left_over, parse_action, parse_reference
+from bulkstreams.errors import ActionError
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Invalid, Key, Problem, Record
 from bulkstreams.schema.definition import EVENT_TYPES, check
 from bulkstreams.schema.problems import join, nearest, show, translate, type_name
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """Raised whenever a line could be judged otherwise than before, so that unchanged inputs are read anew."""
 
 MAX_KEY: Final = 512
@@ -74,8 +75,10 @@ def read_line(data: bytes, rules: Rules, unresolvable: Callable[[Reference], str
             return Invalid(problems=(*envelope.problems, wrong), tenant=envelope.tenant, key=envelope.key_beside(None))
     notes = _drop_response_only(definition)
     problems = _check_shape(definition)
+    action = None
     if b"\\" in data or b"$" in data or b"#" in data or b"@" in data:  # one sign is found at a glance, two are not
         problems = _check_texts(definition, problems, unresolvable)
+        action = None if problems else _action_named(definition)
     for event in _check_events(definition, rules):
         if event.message.startswith(_UNKNOWN) and rules.allow_unknown_events:
             notes.append(event)
@@ -94,7 +97,7 @@ def read_line(data: bytes, rules: Rules, unresolvable: Callable[[Reference], str
     key = envelope.key_beside(name)
     if key is None:
         key = Key(f"digest:{blake2b(found, digest_size=16).hexdigest()}")
-    return Record(envelope.tenant, key, name, found, tuple(notes))
+    return Record(envelope.tenant, key, name, found, tuple(notes), action)
 
 
 def line_digest(data: bytes) -> bytes | None:
@@ -106,11 +109,49 @@ def line_digest(data: bytes) -> bytes | None:
         return None
 
 
-def prepare(data: bytes, resolve: Callable[[Reference], str], status: str | None = None) -> bytes | None:
+def definition_in(data: bytes) -> dict[str, Any] | None:
+    """Return the definition in a line that `read_line` accepted, references as they stand; None: it is no such line."""
+    try:
+        decoded = orjson.loads(data)
+        definition = decoded.get("stream", decoded)
+        _drop_response_only(definition)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return cast("dict[str, Any]", definition)
+
+
+def action_in(data: bytes) -> str | None:
+    """Return the name of the action that a line refers to, or None; of a line that `read_line` accepted."""
+    if b"${action:" not in data and b"\\" not in data:
+        return None
+    try:
+        decoded = orjson.loads(data)
+        return _action_named(decoded.get("stream", decoded))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _action_named(definition: Mapping[str, Any]) -> str | None:
+    destination = definition["destination"]
+    return parse_action(destination["configuration"]["action_id"]) if destination["type"] == "action" else None
+
+
+def not_looked_up(name: str) -> str:
+    """Find no action: for lines of a tenant that was not asked for its actions."""
+    raise ActionError(f"{join(ACTION_ID)}: the action {show(name)} was not looked up at the tenant")
+
+
+def prepare(
+    data: bytes,
+    resolve: Callable[[Reference], str],
+    status: str | None = None,
+    find_action: Callable[[str], str] = not_looked_up,
+) -> bytes | None:
     """Return the body to POST for a line that `read_line` accepted; None where it cannot be such a line.
 
     A line that holds nothing to take out or to resolve is sent as it is, unless the stream is to have another `status`
-    than the line's. What `resolve` raises goes through.
+    than the line's. `find_action` returns the id of an action at the line's tenant. What it and `resolve` raise goes
+    through.
     """
     if not (_may_be_shown(data) or b"$" in data or b'"stream"' in data or status is not None):
         return data
@@ -122,6 +163,8 @@ def prepare(data: bytes, resolve: Callable[[Reference], str], status: str | None
             definition["status"] = status
         if definition["destination"]["type"] == "webhook":
             _resolve(definition["destination"]["configuration"]["webhook_authorization"], resolve)
+        elif (name := _action_named(definition)) is not None:
+            definition["destination"]["configuration"]["action_id"] = find_action(name)
         return orjson.dumps(definition)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
@@ -348,22 +391,27 @@ def _check_text(
 ) -> Problem | None:
     reference = parse_reference(text)
     if reference is None:
-        marker = left_over(text)
+        marker = left_over(text, may_name_action=place == ACTION_ID)
         return None if marker is None else Problem(path=join(place), message=_unreplaced(marker, place))
     if place[-1] not in SECRET_FIELDS:
+        how = ", as an id or as ${action:NAME}" if place == ACTION_ID else ""
         return Problem(
-            path=join(place), message=f"must be written out: only {', '.join(SECRET_FIELDS)} may be a reference"
+            path=join(place), message=f"must be written out{how}: only {', '.join(SECRET_FIELDS)} may be a reference"
         )
     why = unresolvable(reference)
     return None if why is None else Problem(path=join(place), message=why)
 
 
 def _unreplaced(marker: str, place: Sequence[str | int]) -> str:
+    remedy = "; allowed: a value, ${env:NAME} or ${file:PATH}" if place[-1] in SECRET_FIELDS else ""
+    if place == ACTION_ID:
+        remedy = "; allowed: an id, or ${action:NAME}"
+    elif parse_action(marker) is not None:
+        return f"must be written out: only {join(ACTION_ID)} may be ${{action:NAME}}{remedy}"
     if place[0] != "destination":
         return f"holds a placeholder that nobody replaced ({show(marker)})"
     # What looks like a placeholder may be a piece of a secret, or of a URL's password: here, only its kind is told.
     kind = f"{marker[:2]}…{'}' if marker[0] == '$' else marker[:2]}"
-    remedy = "; allowed: a value, ${env:NAME} or ${file:PATH}" if place[-1] in SECRET_FIELDS else ""
     return f"holds a placeholder that nobody replaced ({kind}){remedy}"
 
 

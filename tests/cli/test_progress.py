@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bulkstreams.cli.progress import PLAIN_MOST, ProgressKind, choose, line, picture, plain_line
-from bulkstreams.commands.live import MOST_STOPPED, Live
+from bulkstreams.commands.live import MOST_STOPPED, Live, Reads
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.ledger import Result
 from bulkstreams.model import Settlement
@@ -103,6 +103,21 @@ def test_while_the_input_is_read_its_lines_are_told() -> None:
     one.lines_read(1234)
     assert line(one) == plain_line(one) == "reading: 1,234 lines in 2.00 s"
     assert drawn(one, 80) == ["reading: 1,234 lines in 2.00 s"]
+
+
+def test_what_only_reads_tells_how_much_and_not_of_how_much() -> None:
+    """Nobody knows beforehand how many streams a tenant has: neither a figure nor a full bar says so."""
+    hand = [0.0]
+    one = Reads(lambda _: None, lambda: hand[0])
+    one.engine = Standing(ONE, 1)  # type: ignore[assignment]
+    one.read(50)
+    hand[0] = 2.0
+    one.read(1000)
+    assert line(one) == "1,050 streams read · 500.0/s (5/s allowed)"
+    assert "1,050 streams read" in "".join(drawn(one, 80))
+    assert "━" * 30 not in drawn(one, 80)[0]
+    assert "━" * 30 not in drawn(live(ONE, done=500), 80)[0]
+    assert "━" * 30 in drawn(live(ONE, done=1000), 80)[0]
 
 
 def test_a_plain_line_tells_the_worst_waits_and_counts_the_rest() -> None:

@@ -20,6 +20,7 @@ from bulkstreams.core.matching import (
     in_turn,
     judge,
     mark,
+    with_action,
     with_any_status,
 )
 from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event
@@ -260,10 +261,10 @@ def test_a_name_that_was_taken_at_a_retry_may_be_ours() -> None:
 
 def test_a_stream_and_its_record_have_the_same_mark() -> None:
     """A listing is searched by name, and without one by what shows, whatever the status is."""
-    assert mark(doubt()) == stream().mark == "audit"
+    assert (mark(doubt()),) == stream().marks == ("audit",)
     its = mark(doubt(name=None))
-    assert its == Stream("est_1", None, SENT, None).mark == Stream("est_1", None, OTHER, None).mark
-    assert its != Stream("est_1", None, digest({**webhook(), "name": "b"}), None).mark
+    assert (its,) == Stream("est_1", None, SENT, None).marks == Stream("est_1", None, OTHER, None).marks
+    assert (its,) != Stream("est_1", None, digest({**webhook(), "name": "b"}), None).marks
 
 
 @CALM
@@ -272,9 +273,61 @@ def test_a_nameless_mark_leads_to_every_digest_that_its_line_may_have(definition
     """From what shows of a stream, records are found in whichever status their lines ask for."""
     nameless = {k: v for k, v in definition.items() if k != "name"}
     digests = [digest({**nameless, "status": status}) for status in ("enabled", "disabled")]
-    its = Stream("est_1", None, digest(nameless), None).mark
+    (its,) = Stream("est_1", None, digest(nameless), None).marks
     assert isinstance(its, bytes)
     assert with_any_status(its) == digests
+
+
+def handled(by: str, **changes: Any) -> Definition:
+    """Return a definition whose events go to an action."""
+    return {**webhook(), "destination": {"type": "action", "configuration": {"action_id": by}}, **changes}
+
+
+@CALM
+@given(DEFINITIONS, TEXT)
+def test_a_digest_with_another_action_is_that_of_the_definition_so_changed(definition: Definition, by: str) -> None:
+    """Only the destination's part is another; the rest is what it was."""
+    changed = {**definition, "destination": {"type": "action", "configuration": {"action_id": by}}}
+    assert with_action(digest(definition), by) == digest(changed)
+
+
+def test_a_stream_is_equal_by_the_id_of_its_action_or_by_its_name() -> None:
+    """One record names the action, another has its id: the stream may have been made from either."""
+    by_id, by_name, other = (digest(handled(by)) for by in ("act_1", "${action:a}", "${action:b}"))
+    found = Stream("est_1", "audit", by_id, 1000.5, by_name=by_name)
+    for mark_ in (by_id, by_name):
+        assert verdict(doubt(digest=mark_, current=mark_), found) == Judgement(Event.FOUND_OURS, found)
+    judgement = verdict(doubt(digest=other), found)
+    assert judgement == Judgement(Event.FOUND_DIFFERENT, found, ("destination",))
+
+
+def test_of_a_stream_whose_action_is_named_only_what_differs_is_told() -> None:
+    """Where the name of the action is right, its id is no difference."""
+    by_id, by_name = digest(handled("act_1")), digest(handled("${action:a}"))
+    found = Stream("est_1", "audit", by_id, 1000.5, by_name=by_name)
+    wanted = digest(handled("${action:a}", status="disabled"))
+    assert verdict(doubt(digest=wanted), found) == Judgement(Event.FOUND_DIFFERENT, found, ("status",))
+
+
+def test_a_nameless_stream_is_known_by_both_of_its_digests() -> None:
+    """A record without a name finds its stream whether it names the action or not."""
+    by_id, by_name = digest(handled("act_1")), digest(handled("${action:a}"))
+    found = Stream("est_1", None, by_id, 1000.5, by_name=by_name)
+    for its in (by_id, by_name):
+        about = doubt(name=None, digest=its)
+        assert mark(about) in found.marks
+        assert verdict(about, found) == Judgement(Event.FOUND_OURS, found)
+    assert len(found.marks) == 2
+    assert Stream("est_1", "audit", by_id, None, by_name=by_name).marks == ("audit",)
+
+
+def test_where_a_status_was_given_and_the_action_is_named_neither_is_a_difference() -> None:
+    """A stream that was made with both put in place, and switched since, is the record's."""
+    by_id, by_name = (digest(handled(by, status="disabled")) for by in ("act_1", "${action:a}"))
+    about = doubt(digest=digest(handled("${action:a}")), status="disabled")
+    for name in ("audit", None):
+        found = Stream("est_1", name, by_id, 1000.5, by_name=by_name)
+        assert verdict(about._replace(name=name), found) == Judgement(Event.FOUND_OURS, found)
 
 
 def test_of_several_equal_streams_the_newest_is_judged() -> None:

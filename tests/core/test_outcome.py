@@ -7,7 +7,7 @@ import pytest
 from bulkstreams.core import outcome
 from bulkstreams.core.lifecycle import IllegalEventError
 from bulkstreams.core.matching import Judgement, Stream
-from bulkstreams.model import Claim, Doubt, Event, Failure, Key, Reply, State, TenantName
+from bulkstreams.model import Claim, Doubt, Event, Failure, Key, Pending, Reply, State, TenantName
 
 MARK, OTHER = b"m" * 32, b"o" * 32
 CLAIM = Claim(7, TenantName("acme"), Key("a"), "a", 1, 3, 100, 99, MARK, 0, None, server_intent_at=50.0)
@@ -52,6 +52,14 @@ def test_attempts_count_one_more_unless_told_otherwise() -> None:
     """What was put back unsent, or after a 429, cost none."""
     assert outcome.ended(CLAIM, Event.NOT_APPLIED, now=61.0).attempts == 1
     assert outcome.ended(CLAIM, Event.NOT_APPLIED, now=61.0, attempts=0).attempts == 0
+
+
+def test_a_pending_record_may_turn_out_to_be_of_no_use_at_its_tenant() -> None:
+    """It is invalid as if its line were; what earlier attempts left stays."""
+    gone = outcome.unusable(Pending(7, 1, 3, 100, 99, 2, 20.0, 50.0), "there is no such action", now=61.0)
+    assert (gone.id, gone.state, gone.error_code, gone.message) == (7, "invalid", "invalid", "there is no such action")
+    assert (gone.attempts, gone.first_sent_at, gone.ours_since, gone.settled_at) == (2, 20.0, 50.0, 61.0)
+    assert (gone.anchor, gone.remote_id, gone.http_status, gone.recovered) == (None, None, None, False)
 
 
 def test_no_outcome_can_be_made_that_the_table_does_not_allow() -> None:

@@ -22,10 +22,12 @@ from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
+from bulkstreams.engine.referring import Referring
 from bulkstreams.engine.tools import LaneSettings, Outcomes, Tools
 from bulkstreams.errors import CredentialsError
 from bulkstreams.limiter import Limiter
-from bulkstreams.model import Claim, Doubt, Failure, Key, Reply, Settlement, State, TenantName
+from bulkstreams.model import Claim, Doubt, Failure, Key, Pending, Reply, Settlement, State, TenantName
+from bulkstreams.schema import action_in, prepare
 from bulkstreams.secrets import mask
 
 NOON = 1_800_000_000.0
@@ -176,6 +178,14 @@ class FakeLedger:
         sent = [one if one.ours_since is not None else one._replace(status=None) for one in found]
         return sent if status is None else [one._replace(status=status) for one in found]
 
+    async def pending(self, tenant: TenantName, after: int, count: int) -> list[Pending]:
+        """Return the next pending records."""
+        await self._commit()
+        ids = [id_ for id_, state in self.state.items() if state is State.PENDING and id_ > after][:count]
+        return [
+            Pending(id_, 1, id_, 0, 0, self.attempts[id_], self.first_sent[id_], self.ours_since[id_]) for id_ in ids
+        ]
+
     async def surveyed(self, tenant: TenantName) -> None:
         """Count the surveys that were brought to their end."""
         await self._commit()
@@ -236,6 +246,9 @@ class ScriptedClient:
         self.pages: list[tuple[float, str | None]] = []
         self.tokens: list[str] = []
         self.page_script: Callable[[int], Any] = lambda _n: None
+        self.known_actions: list[dict[str, Any]] = []
+        self.asked_actions: list[tuple[float, int]] = []
+        self.actions_script: Callable[[int], Any] = lambda _n: None
         self.page_size = 50
         self.ahead = 0.0
         self.dated = True
@@ -266,7 +279,8 @@ class ScriptedClient:
     async def create(self, body: bytes, token: str) -> Answer:
         """Take a create."""
         definition = json.loads(body)
-        name = str(definition.get("name") or definition["destination"]["configuration"]["webhook_endpoint"])
+        where = definition["destination"]["configuration"]
+        name = str(definition.get("name") or where.get("webhook_endpoint") or where["action_id"])
         self.creates.append((asyncio.get_running_loop().time(), name))
         self.tokens.append(token)
         self.at_once += 1
@@ -305,6 +319,18 @@ class ScriptedClient:
             found["next"] = str(start + self.page_size)
         return self.reply(200, found)
 
+    async def actions(self, page: int, token: str) -> Answer:
+        """Take a request for a page of the tenant's actions; `actions_script(n)` says how the n-th one ends."""
+        self.asked_actions.append((asyncio.get_running_loop().time(), page))
+        self.tokens.append(token)
+        await anyio.sleep(self.page_took_s)
+        told = self.actions_script(len(self.asked_actions))
+        if told is not None:
+            return self._answer(told)
+        start = page * self.page_size
+        found = self.known_actions[start : start + self.page_size]
+        return self.reply(200, {"actions": found, "total": len(self.known_actions)})
+
     def times(self, name: str) -> int:
         """Return how often a create of a name was sent."""
         return sum(one == name for _, one in self.creates)
@@ -316,6 +342,7 @@ class FakeCredential:
     def __init__(self, refreshes: int = 1) -> None:
         self.left, self.number, self.refreshed = refreshes, 1, 0
         self.resume_at = 0.0
+        self.scopes = None
 
     def current(self) -> str | None:
         """Return the token."""
@@ -354,8 +381,9 @@ class Rig:
         clock: FakeClock | None = None,
         patience_s: float = PATIENCE_S,
         set_status: str | None = None,
+        refers: bool = False,
     ) -> None:
-        self.set_status = set_status
+        self.set_status, self.refers = set_status, refers
         self.ledger = FakeLedger(definitions)
         self.client = client or ScriptedClient()
         self.credential = credential or FakeCredential()
@@ -395,13 +423,23 @@ class Rig:
         )  # fmt: skip
 
     def _creating(self, lane: Lane) -> Creating:
+        referring = Referring(lane, self.ledger, lambda one: action_in(self._line(one.id))) if self.refers else None  # type: ignore[arg-type]
+
+        def body(claim: Claim) -> bytes:
+            line = self._line(claim.id)
+            return line if referring is None else prepare(line, str, find_action=referring.find) or b""
+
         return Creating(
             lane,
             self.ledger,  # type: ignore[arg-type]
-            lambda claim: json.dumps(given(self.ledger.definitions[claim.id], self.set_status)).encode(),
+            body,
             compares=False,
             set_status=self.set_status,
+            referring=referring,
         )
+
+    def _line(self, id_: int) -> bytes:
+        return json.dumps(given(self.ledger.definitions[id_], self.set_status)).encode()
 
     def run(self, *, survey: bool = False, meanwhile: Callable[[Lane], Awaitable[None]] | None = None) -> Lane:
         """Run the lane to its end, and `meanwhile` beside it."""
@@ -445,6 +483,15 @@ def webhook(name: str | None, endpoint: str = "https://example.com/hook", **more
                 "webhook_authorization": {"method": "bearer", "token": "dummy"},
             },
         },
+    }
+    return ({} if name is None else {"name": name}) | body | more
+
+
+def action(name: str | None, by: str, **more: Any) -> dict[str, Any]:
+    """Return a definition whose events go to an action, given by its id or by a reference."""
+    body = {
+        "subscriptions": [{"event_type": "user.created"}],
+        "destination": {"type": "action", "configuration": {"action_id": by}},
     }
     return ({} if name is None else {"name": name}) | body | more
 

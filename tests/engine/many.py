@@ -86,6 +86,14 @@ class LedgerOfMany(FakeLedger):
         await self._commit()
         return [one for one in map(self._doubt, self._of(tenant, State.PENDING)) if one.name in names]
 
+    async def named(self) -> list[TenantName]:
+        """Return the tenants that records are for."""
+        return [TenantName(name) for name in dict.fromkeys(self.tenant_of.values())]
+
+    async def referring(self) -> frozenset[TenantName]:
+        """Return the tenants whose lines name actions: none does."""
+        return frozenset()
+
     async def owned(self, tenant: TenantName, ids: Sequence[str]) -> set[str]:
         """Return the ids that records of the tenant stand for."""
         await self._commit()
@@ -132,6 +140,7 @@ class Many:
         self.pools: list[int] = []
         self.stopped_early: list[str] = []
         self.ceiling = Ceiling(rate=None, burst=1)
+        self.kind = Engine
         self.open = self.most_open = self.most_tasks = 0
         self._seats = seats
         self._job = job
@@ -187,7 +196,7 @@ class Many:
                 mask=mask, connector=self, watcher=self, listener=listen, limits=limits, seats=self._seats,  # type: ignore[arg-type]
                 **self._job,
             )  # fmt: skip
-            self.engine = Engine(self.ledger, job, FakeClock(), lambda: 0.5, self._connect)  # type: ignore[arg-type]
+            self.engine = self.kind(self.ledger, job, FakeClock(), lambda: 0.5, self._connect)  # type: ignore[arg-type]
             self.engine._files = {1: _Input(self.ledger)}  # type: ignore[dict-item]
             async with anyio.create_task_group() as group:
                 if meanwhile is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,11 +19,13 @@ from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
+from bulkstreams.engine.referring import Referring
 from bulkstreams.engine.tools import LaneSettings, Tools
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Claim, Failure, Reply, Settlement, State, TenantName
+from bulkstreams.schema import action_in, prepare
 from bulkstreams.secrets import mask
-from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeClock, FakeLedger, ScriptedClient, given, webhooks
+from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeClock, FakeLedger, ScriptedClient, action, given, webhooks
 
 SETTLE_S = 2.0
 HANGS_S = 30.0
@@ -111,6 +113,7 @@ class StormyServer(ScriptedClient):
         """Take a create."""
         weather, definition = self.weather, json.loads(body)
         self.creates.append((_now(), str(definition["name"])))
+        assert "${" not in str(definition), "a reference was sent"
         if weather.has("no connection"):
             await anyio.sleep(self.rng.choice([0.001, 1.0]))
             return NOT_SENT
@@ -132,8 +135,28 @@ class StormyServer(ScriptedClient):
 
     async def page(self, cursor: str | None, token: str) -> Reply | Failure:
         """Take a request for a page of the list."""
-        weather = self.weather
         self.pages.append((_now(), cursor))
+        told = await self._looked_for(token)
+        if told is not None:
+            return told
+        start = int(cursor or 0)
+        found: dict[str, Any] = {"eventStreams": self.streams[start : start + self.page_size]}
+        if start + self.page_size < len(self.streams):
+            found["next"] = str(start + self.page_size)
+        return self.reply(200, found)
+
+    async def actions(self, page: int, token: str) -> Reply | Failure:
+        """Take a request for a page of the actions: there are seven, three on a page."""
+        self.asked_actions.append((_now(), page))
+        told = await self._looked_for(token)
+        if told is not None:
+            return told
+        actions = [{"id": f"act_{i}", "name": f"action {i}"} for i in range(7)]
+        return self.reply(200, {"actions": actions[3 * page : 3 * page + 3]})
+
+    async def _looked_for(self, token: str) -> Reply | Failure | None:
+        """Take a request that only looks; return how it ends, where it is not answered."""
+        weather = self.weather
         if weather.has("no connection"):
             await anyio.sleep(self.rng.choice([0.001, 1.0]))
             return NOT_SENT
@@ -141,14 +164,8 @@ class StormyServer(ScriptedClient):
         if weather.has("hang"):
             await anyio.sleep(HANGS_S)
             return LOST
-        told = self._answers(token)
-        if told is not None or weather.has("lost", "page"):
-            return LOST if told is None else told
-        start = int(cursor or 0)
-        found: dict[str, Any] = {"eventStreams": self.streams[start : start + self.page_size]}
-        if start + self.page_size < len(self.streams):
-            found["next"] = str(start + self.page_size)
-        return self.reply(200, found)
+        told: Reply | None = self._answers(token)
+        return LOST if told is None and weather.has("lost", "page") else told
 
 
 class _Answer:
@@ -188,8 +205,8 @@ class TokenEndpoint:
 class KeptLedger(FakeLedger):
     """A ledger that outlives the processes that use it."""
 
-    def __init__(self, count: int, *, commit_s: float) -> None:
-        super().__init__(webhooks(count), commit_s=commit_s)
+    def __init__(self, definitions: Sequence[Mapping[str, Any]], *, commit_s: float) -> None:
+        super().__init__(definitions, commit_s=commit_s)
         self.intent_of: dict[int, float] = {}
 
     async def claim(
@@ -207,6 +224,14 @@ class KeptLedger(FakeLedger):
         self.intent_of |= dict.fromkeys((one.id for one in claims), now if server_now is None else server_now)
         return claims
 
+    def line(self, id_: int) -> bytes:
+        """Return a record's line."""
+        return json.dumps(self.definitions[id_]).encode()
+
+    def unusable(self) -> set[int]:
+        """Return the records whose lines name an action that is not there."""
+        return {id_ for id_ in self.definitions if b"action 9" in self.line(id_)}
+
     def reopen(self) -> None:
         """Do what the start of a run does."""
         for id_, state in self.state.items():
@@ -216,10 +241,15 @@ class KeptLedger(FakeLedger):
                 if self.ours_since[id_] is None:
                     self.ours_since[id_] = self.intent_of[id_]
                 self.status[id_] = None
-            if state is State.EXHAUSTED:
+            if state in {State.EXHAUSTED, State.INVALID}:
                 self.state[id_] = State.PENDING
-            if state in {State.EXHAUSTED, State.PENDING}:
+            if state in {State.EXHAUSTED, State.INVALID, State.PENDING}:
                 self.attempts[id_] = 0
+
+
+def _naming_actions(count: int) -> list[dict[str, Any]]:
+    """Return definitions that name actions: every fourth one that is not there."""
+    return [action(f"s{i}", f"${{action:action {9 if i % 4 == 3 else i % 7}}}") for i in range(count)]
 
 
 class Storm:
@@ -227,7 +257,9 @@ class Storm:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = random.Random(seed)
-        self.ledger = KeptLedger(rng.choice([1, 3, 20, 120]), commit_s=rng.choice([0.001, 0.05, 0.4]))
+        self.refers = random.Random(f"actions {seed}").random() < 0.5
+        records = _naming_actions if self.refers else webhooks
+        self.ledger = KeptLedger(records(rng.choice([1, 3, 20, 120])), commit_s=rng.choice([0.001, 0.05, 0.4]))
         self.weather = Weather.drawn(rng)
         self.server = StormyServer(self.weather, rng)
         self.tokens = TokenEndpoint(self.weather, rng)
@@ -263,13 +295,14 @@ class Storm:
         )  # fmt: skip
 
     def _creating(self, lane: Lane) -> Creating:
-        return Creating(
-            lane,
-            self.ledger,  # type: ignore[arg-type]
-            lambda claim: json.dumps(given(self.ledger.definitions[claim.id], self.set_status)).encode(),
-            compares=False,
-            set_status=self.set_status,
-        )
+        ledger: Any = self.ledger
+        referring = Referring(lane, ledger, lambda one: action_in(ledger.line(one.id))) if self.refers else None
+
+        def body(claim: Claim) -> bytes:
+            line = json.dumps(given(ledger.definitions[claim.id], self.set_status)).encode()
+            return line if referring is None else prepare(line, str, find_action=referring.find) or b""
+
+        return Creating(lane, ledger, body, compares=False, set_status=self.set_status, referring=referring)
 
     async def _tell(self, batch: Sequence[Settlement]) -> None:
         if self.rng.random() < 0.05:

@@ -482,6 +482,33 @@ ODD = {
 }
 
 
+_ERRAND = """
+    INSERT INTO errand (record, tenant, kind, remote_id, state, run)
+    SELECT id, tenant, 'undo', 'est_1', 'pending', 1 FROM record WHERE id = 7"""
+
+ODD_ERRANDS = {
+    "a kind that is none": "UPDATE errand SET kind = 'redo'",
+    "a fate that is none": "UPDATE errand SET state = 'lost'",
+    "a record that never was": "UPDATE errand SET record = 999999",
+    "a tenant that never was": "UPDATE errand SET tenant = 9",
+    "a run that never was": "UPDATE errand SET run = 9",
+    "an instant beyond time": "UPDATE errand SET intent_at = 1e300",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ERRANDS)
+def test_an_errand_that_no_run_has_written_is_refused(crashed: Path, odd: str) -> None:
+    """What is done to streams is as much to be trusted as what was created; one in order is."""
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        db.execute(_ERRAND)
+    assert refusal(crashed) is None
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        db.execute(ODD_ERRANDS[odd])
+    error = refusal(crashed)
+    assert error is not None
+    assert "an errand in it" in error.message
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_what_no_run_has_written_is_refused(crashed: Path, odd: str) -> None:
     """A row that SQLite finds in order, but that no run can have written, is damage."""

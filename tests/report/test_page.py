@@ -180,7 +180,7 @@ async def test_a_page_is_small_however_many_tenants_there_are(tmp_path: Path) ->
 async def test_an_empty_ledger_has_a_page_too(tmp_path: Path) -> None:
     """Without plots, and it says so."""
     found = await two_runs(tmp_path / "in.ledger.db")
-    found |= {"records": dict.fromkeys(found["records"], 0), "tenants": [], "inputs": [], "afterwards": []}
+    found |= {"records": dict.fromkeys(found["records"], 0), "tenants": [], "inputs": []}
     found["timeline"]["stretches"] = []
     found["latency"] |= {"service_time_ms": None, "service_time_curve": []}
     found["failures"], found["runs"] = {"causes": 0, "told": []}, {"total": 0, "told": []}

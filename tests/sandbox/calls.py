@@ -94,6 +94,7 @@ def talk(scene: Callable[[Caller], Awaitable[Any]], clock: Callable[[], float] |
         chosen = SandboxSettings(**{"rate": None, **settings})
         sandbox = Sandbox(chosen, clock=clock) if clock else Sandbox(chosen)
         async with sandbox, aiohttp.ClientSession() as session:
+            session._retry_connection = False  # aiohttp would send a lost GET or DELETE once more by itself
             return await scene(Caller(sandbox, session))
 
     return asyncio.run(run())

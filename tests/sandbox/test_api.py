@@ -268,15 +268,105 @@ def test_a_patch_moves_updated_at_alone() -> None:
     talk(scene, clock)
 
 
-@pytest.mark.parametrize("first", [webhook(), eventbridge(), action()], ids=["webhook", "eventbridge", "action"])
-def test_the_destination_of_a_stream_keeps_its_type(first: dict[str, Any]) -> None:
-    """A PATCH with another type, or with any destination for eventbridge and action, is refused."""
+def test_each_patch_moves_updated_at_however_soon_it_comes() -> None:
+    """Within one millisecond, and on a clock that was set back, no two changes bear the same instant."""
+    clock = FakeClock()
 
     async def scene(caller: Caller) -> None:
-        path = f"{STREAMS}/{(await caller.create(first)).json['id']}"
-        other = action() if first["destination"]["type"] == "webhook" else first
-        refused = await caller.ask("PATCH", path, json={"destination": other["destination"]})
-        assert refused.status == 400
+        first = (await caller.create(webhook())).json
+        seen = [first["updated_at"]]
+        for back in (0, 0, 5):
+            clock.now -= back
+            changed = await caller.ask("PATCH", f"{STREAMS}/{first['id']}", json={"status": "enabled"})
+            seen.append(changed.json["updated_at"])
+            assert changed.json["created_at"] == first["created_at"]
+        assert [instant[-7:] for instant in seen] == ["00.250Z", "00.251Z", "00.252Z", "00.253Z"]
+
+    talk(scene, clock)
+
+
+TYPES = {"webhook": webhook(), "eventbridge": eventbridge(), "action": action()}
+
+
+@pytest.mark.parametrize("after", TYPES)
+@pytest.mark.parametrize("before", TYPES)
+def test_the_destination_of_a_stream_keeps_its_type(before: str, after: str) -> None:
+    """A PATCH takes the destination of a webhook for a webhook alone; eventbridge and action take none at all."""
+
+    async def scene(caller: Caller) -> None:
+        shown = (await caller.create(TYPES[before])).json
+        path = f"{STREAMS}/{shown['id']}"
+        reply = await caller.ask("PATCH", path, json={"destination": TYPES[after]["destination"]})
+        assert reply.status == (200 if before == after == "webhook" else 400)
+        if reply.status == 400:
+            assert (await caller.ask("GET", path)).json == shown
+            assert caller.sandbox.books()["tenants"]["sandbox"]["updated"] == {}
+            assert (await caller.ask("PATCH", path, json={"status": "disabled"})).json["status"] == "disabled"
+
+    talk(scene)
+
+
+def test_a_webhook_may_move_and_its_new_secret_is_not_shown() -> None:
+    """Endpoint and authorization are replaced as a whole, and without its secret a destination is refused."""
+    moved = at(HOOK + "webhook_endpoint", "https://example.com/new")["destination"]
+
+    async def scene(caller: Caller) -> None:
+        path = f"{STREAMS}/{(await caller.create(webhook())).json['id']}"
+        reply = await caller.ask("PATCH", path, json={"destination": moved})
+        assert reply.json["destination"]["configuration"]["webhook_endpoint"] == "https://example.com/new"
+        assert SECRET.encode() not in reply.body
+        assert (await caller.ask("PATCH", path, json={"destination": reply.json["destination"]})).status == 400
+
+    talk(scene)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"id": "est_x"}, "Additional properties not allowed: id"),
+        ({"status": "enabled", "updated_at": "x", "more": 1}, "Additional properties not allowed: updated_at,more"),
+        ({"status": "off"}, "No enum match for: off"),
+        ({"name": ""}, "String is too short"),
+        ({"subscriptions": [{"event_type": "user.exploded"}]}, "user.exploded"),
+        ({"destination": eventbridge()["destination"]}, "None of the valid schemas were met"),
+        ([], "Expected type object but found type array"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_wrong_patch_changes_nothing(body: Any, words: str) -> None:
+    """Unknown, response-only and senseless properties are a 400 that names them, and the stream is as it was."""
+
+    async def scene(caller: Caller) -> None:
+        shown = (await caller.create(webhook())).json
+        path = f"{STREAMS}/{shown['id']}"
+        refused = await caller.ask("PATCH", path, json=body)
+        assert (refused.status, refused.json["errorCode"]) == (400, "invalid_body")
+        assert words in refused.json["message"]
+        assert (await caller.ask("GET", path)).json == shown
+
+    talk(scene)
+
+
+def test_a_patch_may_leave_no_subscription_and_name_nothing() -> None:
+    """The published schema asks for no subscription and no property; either way the stream was updated."""
+
+    async def scene(caller: Caller) -> None:
+        path = f"{STREAMS}/{(await caller.create(webhook())).json['id']}"
+        assert (await caller.ask("PATCH", path, json={"subscriptions": []})).json["subscriptions"] == []
+        assert (await caller.ask("PATCH", path, json={})).status == 200
+
+    talk(scene)
+
+
+def test_a_patch_of_a_missing_stream_is_a_404() -> None:
+    """After a DELETE there is nothing to change, and nothing comes back by a PATCH."""
+
+    async def scene(caller: Caller) -> None:
+        path = f"{STREAMS}/{(await caller.create(webhook())).json['id']}"
+        assert (await caller.ask("DELETE", path)).status == 204
+        refused = await caller.ask("PATCH", path, json={"status": "disabled"})
+        assert (refused.status, refused.json["message"]) == (404, "The requested stream does not exist.")
+        assert (await caller.ask("GET", STREAMS)).json == {"eventStreams": []}
 
     talk(scene)
 
@@ -294,8 +384,14 @@ def test_a_patch_onto_a_taken_name_is_a_conflict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/v2/nothing"), ("PUT", STREAMS), ("GET", "/oauth/token"), ("GET", "/")]
-)
+    ("method", "path"),
+    [
+        ("GET", "/api/v2/nothing"), ("PUT", STREAMS), ("GET", "/oauth/token"), ("GET", "/"),
+        ("GET", f"{STREAMS}/est_1/test"), ("POST", f"{STREAMS}/est_1/deliveries"), ("GET", f"{STREAMS}/est_1/more"),
+        ("POST", f"{STREAMS}/est_1/test/evt_1"), ("GET", f"{STREAMS}/est_1/deliveries/evt_1/more"),
+        ("DELETE", "/api/v2/actions/actions"), ("GET", f"{STREAMS}/"),
+    ],
+)  # fmt: skip
 def test_what_is_not_there_is_a_404(method: str, path: str) -> None:
     """An unknown path, or a wrong method on a known one, is a 404 in the Boom shape."""
     refused = talk(lambda caller: caller.ask(method, path))

@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from tests.sandbox.calls import STREAMS
+from tests.sandbox.calls import STREAMS, action, webhook
 
 PATIENCE_S = 30.0
 DIRECT = build_opener(ProxyHandler({}))
@@ -44,10 +44,12 @@ def serving(*flags: str) -> Iterator[str]:
             assert process.wait(PATIENCE_S) == 0
 
 
-def ask(url: str, path: str = STREAMS) -> Heard:
-    """Send one look-up and read its answer, whatever it is."""
+def ask(url: str, path: str = STREAMS, body: object = None, method: str | None = None) -> Heard:
+    """Send one request, a look-up unless there is a body or a method, and read its answer, whatever it is."""
+    headers = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
     try:
-        reply = DIRECT.open(Request(url + path, headers={"Authorization": "Bearer t"}), timeout=PATIENCE_S)
+        reply = DIRECT.open(Request(url + path, data, headers, method=method), timeout=PATIENCE_S)
     except HTTPError as error:
         reply = error
     with reply:
@@ -93,9 +95,65 @@ def test_the_flags_of_trouble_and_company_hold() -> None:
             ask(f"{url}/t/e")
 
 
+def made(url: str, body: object) -> str:
+    """Create a stream and return its path."""
+    reply = ask(url, body=body)
+    assert reply.status == 201, reply
+    return f"{STREAMS}/{json.loads(reply.body)['id']}"
+
+
+def delivered(url: str, path: str) -> str:
+    """Send a test event to a stream and return how its delivery ends, or that it is seen no more."""
+    sent = json.loads(ask(url, f"{path}/test", {"event_type": "user.created"}).body)
+    limit = time.monotonic() + PATIENCE_S
+    while time.monotonic() < limit:
+        seen = ask(url, f"{path}/deliveries/{sent['id']}")
+        if seen.status == 404:
+            return "vanished"
+        if (status := json.loads(seen.body)["status"]) != "pending":
+            return str(status)
+    raise AssertionError("the delivery never ended")
+
+
+def test_the_flags_of_actions_and_test_events_hold() -> None:
+    """Actions are there, any may be called, deliveries take their time, fail by a glob, and vanish, as asked for."""
+    actions = ("--action", "notify=a-1", "--action", "notify", "--any-action")
+    flags = ("--delivery-time", "0.01", "--undeliverable", "b*", "--vanishing-deliveries", "--disabled-test", "refuse")
+    with serving("--rate", "0", *actions, *flags) as url:
+        listed = json.loads(ask(url, "/api/v2/actions/actions").body)
+        assert [one["name"] for one in listed["actions"]] == ["notify", "notify"]
+        assert listed["actions"][0]["id"] == "a-1" != listed["actions"][1]["id"]
+        made(url, action("unheard-of"))
+        assert [delivered(url, made(url, webhook(name))) for name in ("good", "bad")] == ["vanished", "failed"]
+        off = made(url, webhook("off", status="disabled"))
+        assert ask(url, f"{off}/test", {"event_type": "user.created"}).status == 400
+    with serving("--rate", "0", "--action", "notify", "--delivery-time", "3600") as url:
+        assert ask(url, body=action()).status == 400
+        path = made(url, webhook())
+        sent = json.loads(ask(url, f"{path}/test", {"event_type": "user.created"}).body)
+        assert json.loads(ask(url, f"{path}/deliveries/{sent['id']}").body)["status"] == "pending"
+
+
+def test_the_flags_of_scopes_and_kinds_of_faults_hold() -> None:
+    """Scopes that are left out are missed, and faults befall the kinds of requests that are named, no others."""
+    left_out = ("--without-scope", "read:actions", "--without-scope", "delete:event_streams")
+    faults = ("--fault", "html-502=1", "--fault-on", "update", "--fault-on", "test")
+    with serving("--rate", "0", *left_out, *faults) as url:
+        path = made(url, webhook())
+        assert ask(url, "/api/v2/actions/actions").status == 403
+        assert ask(url, path, method="DELETE").status == 403
+        assert ask(url, path, {"status": "disabled"}, "PATCH").status == 502
+        assert ask(url, f"{path}/test", {"event_type": "user.created"}).status == 502
+        assert ask(url, path).status == 200
+
+
 @pytest.mark.parametrize(
     ("flags", "remedy"),
     [
+        (("--action", "=a-1"), "NAME=ID"),
+        (("--disabled-test", "drop"), "hold, refuse"),
+        (("--without-scope", "read:action"), "read:actions"),
+        (("--fault-on", "deletes"), "delete"),
         (("--refill", "hourly"), "continuous, window, minute"),
         (("--unseen-burst", "3"), "--unseen-rate"),
     ],

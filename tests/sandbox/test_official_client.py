@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 from auth0.management.client import AsyncAuth0
-from auth0.management.errors import BadRequestError, ConflictError, NotFoundError
+from auth0.management.errors import BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from auth0.management.event_streams.client import AsyncEventStreamsClient
 from auth0.management.types import (
     CreateEventStreamWebHookRequestContent,
@@ -38,10 +39,17 @@ def definition(name: str) -> CreateEventStreamWebHookRequestContent:
 
 
 @asynccontextmanager
+async def client_at(prefix: str, **settings: Any) -> AsyncIterator[AsyncAuth0]:
+    """Yield the official client at a sandbox of its own; its connections are closed in the end."""
+    async with Sandbox(SandboxSettings(rate=None, **settings)) as sandbox, httpx.AsyncClient() as http:
+        yield AsyncAuth0(base_url=f"{sandbox.url}{prefix}/api/v2", token="dummy", httpx_client=http)
+
+
+@asynccontextmanager
 async def streams_at(prefix: str) -> AsyncIterator[AsyncEventStreamsClient]:
-    """Yield the official client's event streams at a sandbox of their own; its connections are closed in the end."""
-    async with Sandbox(SandboxSettings(rate=None)) as sandbox, httpx.AsyncClient() as http:
-        yield AsyncAuth0(base_url=f"{sandbox.url}{prefix}/api/v2", token="dummy", httpx_client=http).event_streams
+    """Yield the event streams of an official client."""
+    async with client_at(prefix) as client:
+        yield client.event_streams
 
 
 @pytest.mark.parametrize("prefix", ["", "/t/acme"])
@@ -79,3 +87,41 @@ def test_the_official_client_understands_a_refusal() -> None:
             assert caught.value.body["errorCode"] == "invalid_body"
 
     asyncio.run(refused())
+
+
+@pytest.mark.parametrize("prefix", ["", "/t/acme"])
+def test_the_official_client_tests_streams_and_reads_their_deliveries(prefix: str) -> None:
+    """A test event is accepted as pending, and its failed delivery is found alone and in the list, page by page."""
+
+    async def tested() -> None:
+        async with client_at(prefix, delivery_time=0, undeliverable=("bad",)) as client:
+            streams = client.event_streams
+            bad = await streams.create(request=definition("bad"), request_options=ONCE)
+            sent = [await streams.test(bad.id, event_type="user.created", request_options=ONCE) for _ in range(3)]
+            assert {(one.status, len(one.attempts)) for one in sent} == {("pending", 0)}
+            found = await streams.deliveries.get_history(bad.id, sent[0].id)
+            assert (found.status, len(found.attempts), found.event_stream_id) == ("failed", 4, bad.id)
+            assert found.event is not None
+            assert found.event.type == "user.created"
+            listed = [one.id async for one in await streams.deliveries.list(bad.id, statuses="failed", take=2)]
+            assert listed == [one.id for one in sent]
+            with pytest.raises(NotFoundError):
+                await streams.deliveries.get_history(bad.id, "evt_" + "1" * 22)
+
+    asyncio.run(tested())
+
+
+def test_the_official_client_lists_actions() -> None:
+    """All pages of actions are read through its own paging, and a missing scope arrives as its own error."""
+
+    async def listed() -> None:
+        async with client_at("", actions=[f"a{i}" for i in range(5)]) as client:
+            found = [one async for one in await client.actions.list(trigger_id="event-stream", per_page=2)]
+            assert [one.name for one in found] == [f"a{i}" for i in range(5)]
+            assert {(one.status, one.all_changes_deployed) for one in found} == {("built", True)}
+        async with client_at("", scopes=()) as client:
+            with pytest.raises(ForbiddenError) as caught:
+                await client.actions.list()
+            assert caught.value.body["errorCode"] == "insufficient_scope"
+
+    asyncio.run(listed())

@@ -170,11 +170,19 @@ class Server:
         for one in definitions:
             self._ask("POST", tenant, "", json.dumps(one).encode(), 201)
 
+    def add_action(self, name: str, action_id: str, *, tenant: str = "sandbox") -> None:
+        """Give a tenant one more action."""
+        self._sandbox.add_action(name, action_id=action_id, tenant=tenant)
+
     def remove(self, name: str, *, tenant: str = "sandbox") -> None:
         """Delete a stream behind the engine's back."""
         for one in self.streams(tenant):
-            if one["name"] == name:
+            if one.get("name") == name:
                 self._ask("DELETE", tenant, f"/{one['id']}", None, 204)
+
+    def edit(self, stream_id: str, *, tenant: str = "sandbox", **changes: Any) -> None:
+        """Change a stream behind the engine's back."""
+        self._ask("PATCH", tenant, f"/{stream_id}", json.dumps(changes).encode(), 200)
 
     def _ask(self, method: str, tenant: str, path: str, body: bytes | None, status: int) -> None:
         headers = {"Content-Type": "application/json", "Authorization": "Bearer other"}

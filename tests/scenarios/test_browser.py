@@ -159,13 +159,17 @@ LOOKS = {
 }
 
 
+def plots_of(seen: Seen) -> list[dict[str, Any]]:
+    """Return the plots that a page has the values of."""
+    found: list[dict[str, Any]] = json.loads(seen.page.evaluate("document.getElementById('plots').textContent"))
+    return found
+
+
 @pytest.mark.parametrize("name", LOOKS)
 def test_plots_are_drawn_and_nothing_is_asked_for(report: Path, look: Callable[..., Seen], name: str) -> None:
     """Every series stands on its canvas in its colour, texts can be read, and the page is no wider than its window."""
     seen = look(report, **LOOKS[name])
-    plots = json.loads(
-        seen.page.inner_text("#plots") or seen.page.evaluate("document.getElementById('plots').textContent")
-    )
+    plots = plots_of(seen)
     assert [one["id"] for one in plots] == ["settled", "times", "curve", "runs"]
     for plot, colours in zip(plots, seen.drawn(), strict=True):
         for series in plot["series"]:
@@ -202,8 +206,12 @@ def test_a_plot_can_be_zoomed_and_read(report: Path, look: Callable[..., Seen]) 
     until(lambda: picture() != whole)
     show_all.click()
     until(lambda: picture() == whole)
+    legend = page.locator("#plot-settled .u-legend")
+    assert "(point at the plot)" in legend.inner_text()
     over.hover()
-    seen.comes_true("document.querySelector('#plot-settled .u-legend').textContent.includes('UTC, run ')")
+    until(lambda: "(point at the plot)" not in legend.inner_text())
+    at = page.locator("#plot-settled .u-series .u-value").first.inner_text()
+    assert at in plots_of(seen)[0]["names"]
     assert seen.is_quiet(), (seen.requests, seen.complaints)
 
 
@@ -214,16 +222,16 @@ def test_a_scheme_that_changes_is_followed_and_paper_is_white(report: Path, look
     seen.page.emulate_media(color_scheme="dark")
     dark = seen.colour("created")
     assert light != dark
-    assert seen.drawn()[0].get(dark, 0) > 5
+    until(lambda: seen.drawn()[0].get(dark, 0) > 5)
     assert light not in seen.drawn()[0]
     assert seen.page.pdf(format="A4")[:5] == b"%PDF-"
     seen.page.emulate_media(media="print")
     seen.comes_true("document.documentElement.dataset.paper")
-    assert seen.drawn()[0].get(light, 0) > 5
+    until(lambda: seen.drawn()[0].get(light, 0) > 5)
     assert not seen.page.locator(".tools").first.is_visible()
     seen.page.emulate_media(media="screen")
     seen.comes_true("!document.documentElement.dataset.paper")
-    assert seen.drawn()[0].get(dark, 0) > 5
+    until(lambda: seen.drawn()[0].get(dark, 0) > 5)
     assert seen.is_quiet(), (seen.requests, seen.complaints)
 
 

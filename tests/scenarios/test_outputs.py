@@ -135,10 +135,12 @@ def test_a_dry_run_writes_and_sends_nothing(mixed: Desk, server: Server) -> None
     mixed.write("in.jsonl", [*MIXED, webhook("new")])
     ended = mixed.provision(server, "in.jsonl", "--allow-unknown-events", "--dry-run")
     assert ended.code == 1, ended
-    assert ended.json["records"]["pending"] == 1
-    assert ended.json["records"]["created"] == 1
+    assert ended.records["create"] == 1
+    assert ended.records["exists"] == 2
+    assert ended.json["dry_run"] is True
     assert (mixed.folder / "in.ledger.db").read_bytes() == before
-    assert server.books() == books
+    assert server.books()["accepted"] == books["accepted"]
+    assert server.requests("create") == books["tenants"]["sandbox"]["requests"]["create"]
 
 
 def test_secrets_leave_no_trace(desk: Desk, server: Server) -> None:
@@ -235,7 +237,8 @@ def test_a_dry_run_says_how_many_it_would_send(desk: Desk, server: Server) -> No
     desk.write("in.jsonl", [*webhooks(5), b"{"])
     for flags, count in (((), 3), (("--limit", "1"), 1)):
         told = desk.run("run", "in.jsonl", "--base-url", server.url, "--dry-run", *flags)
-        assert f"would send {count}: 6 records" in told.err
+        assert "6 records: 3 to create, 2 already there, 1 invalid" in told.out
+        assert (f"this run would take {count} of them" in told.out) == bool(flags)
         assert desk.provision(server, "in.jsonl", "--dry-run", *flags).json["would_send"] == count
 
 

@@ -39,7 +39,7 @@ def test_a_report_is_one_file_beside_the_work(done: Desk) -> None:
     assert text.startswith("<!DOCTYPE html>")
     assert "unknown event type" in text or "n.s" in text
     assert len(text.encode()) < 1_000_000
-    assert not list(done.folder.glob(".*new*"))
+    assert not list(done.folder.glob(".*part*"))
 
 
 def test_a_report_goes_where_it_is_wanted(done: Desk) -> None:
@@ -81,6 +81,26 @@ def test_two_ledgers_are_set_side_by_side(done: Desk, server: Server) -> None:
     assert "Both are of the same definitions" in text
 
 
+def test_what_was_done_with_streams_afterwards_is_told(desk: Desk, server: Server) -> None:
+    """With what could not be done, and why; a delete is neither drawn as a create nor timed as one."""
+    desk.write("in.jsonl", webhooks(6))
+    assert desk.provision(server, "in.jsonl").code == 0
+    before = desk.run("report", "in.ledger.db", "--json").json
+    server.edit(server.streams()[0]["id"], status="disabled")
+    assert desk.run("undo", "in.ledger.db", "--yes", "--base-url", server.url).code == 1
+    found = desk.run("report", "in.ledger.db", "--json").json
+    assert (found["records"]["undone"], found["records"]["created"]) == (5, 1)
+    (done,) = found["afterwards"]["commands"]
+    assert {name: count for name, count in done["records"].items() if count} == {"total": 6, "deleted": 5, "changed": 1}
+    (failure,) = found["afterwards"]["failures"]
+    assert (failure["kind"], failure["state"], failure["records"]) == ("undo", "changed", 1)
+    assert "--force" in failure["remedy"]
+    assert before["latency"]["service_time_ms"]["count"] == 6
+    assert found["latency"]["service_time_ms"]["count"] == 1
+    assert desk.run("report", "in.ledger.db").code == 0
+    assert "undo: changed" in " ".join((desk.folder / NAME).read_text(encoding="utf-8").split())
+
+
 def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Callable[..., Server]) -> None:
     """It disturbs nothing, and its numbers agree with each other."""
     server = serve(latency=(0.02, 0.02))
@@ -108,7 +128,7 @@ def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Cal
         (["in.ledger.db", "--html", "in.ledger.db"], 2, "would write over in.ledger.db"),
         (["in.ledger.db", "--html", "./in.jsonl"], 2, "would write over in.jsonl"),
         (["in.ledger.db", "--html", "no/such/folder.html"], 2, "cannot be written"),
-        (["in.ledger.db", "--html", "."], 2, "cannot be written"),
+        (["in.ledger.db", "--html", "."], 2, "is not a file that could be replaced"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_lost(done: Desk, arguments: list[str], code: int, words: str) -> None:

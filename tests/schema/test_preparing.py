@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bulkstreams.core.references import Reference
-from bulkstreams.errors import SecretError
+from bulkstreams.errors import ActionError, SecretError
 from bulkstreams.model import Record
 from bulkstreams.schema import Rules, line_digest, prepare, read_line, reading, secrets_in
 from tests.schema import SECRET, action, definition, dump, eventbridge, webhook
@@ -122,6 +122,28 @@ def test_a_name_that_looks_like_a_reference_is_not_resolved() -> None:
     """Only a webhook's secret is ever looked up."""
     line = definition(name="${env:A}", destination=action("${env:B}"))
     assert body(dump(line)) == line
+
+
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_the_id_of_an_action_takes_the_place_of_its_name(around: bool, escaped: bool) -> None:
+    """The body has the id that the tenant's look-up gave; nothing else is touched."""
+    asked = []
+    plain = definition(destination=action("${action:Audit log}"))
+    line = dump({"stream": plain, "key": "k"} if around else plain)
+    if escaped:
+        line = line.replace(b"$", b"\\u0024")
+    prepared = prepare(line, never, find_action=lambda name: (asked.append(name), "act_1")[1])
+    assert prepared is not None
+    assert json.loads(prepared) == definition(destination=action("act_1"))
+    assert asked == ["Audit log"]
+
+
+def test_an_action_that_was_not_looked_up_is_not_sent() -> None:
+    """A body never holds a reference; what is raised says which line's place it is about."""
+    line = dump(definition(destination=action("${action:a}")))
+    with pytest.raises(ActionError, match=r'destination\.configuration\.action_id: the action "a" was not looked up'):
+        prepare(line, never)
 
 
 def test_a_reference_that_no_longer_resolves_is_the_callers_to_handle() -> None:

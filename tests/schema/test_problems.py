@@ -209,3 +209,9 @@ def test_the_nearest_word_is_named_only_where_one_is_near() -> None:
     assert nearest("eu-west1", REGIONS) == ' (did you mean "eu-west-1"?)'
     assert nearest("moon", REGIONS) == ""
     assert nearest("eu-west-1" * 10, REGIONS) == ""
+
+
+def test_several_near_words_are_named_where_they_are_asked_for() -> None:
+    """The nearest comes first, and each is made legible."""
+    words = ('audit "log"', "audit log", "audit lag", "moon")
+    assert nearest("audit log", words, 2) == ' (did you mean "audit log" or "audit \\"log\\""?)'

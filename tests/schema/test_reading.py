@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bulkstreams.core.references import Reference
 from bulkstreams.model import Invalid, Record
-from bulkstreams.schema import MAX_KEY, Rules, line_digest, read_line
+from bulkstreams.schema import MAX_KEY, Rules, action_in, line_digest, read_line
 from bulkstreams.schema.reading import MOST_PROBLEMS
 from tests.schema import SECRET, action, definition, dump, eventbridge, webhook
 
@@ -323,14 +323,99 @@ def test_an_escaped_reference_is_a_reference() -> None:
     [
         ({"name": "${env:NAME}"}, "name"),
         ({"destination": webhook("${env:URL}")}, ENDPOINT),
-        ({"destination": action("${file:id}")}, "destination.configuration.action_id"),
+        ({"subscriptions": [{"event_type": "${env:EVENT}"}]}, "subscriptions[0].event_type"),
     ],
 )
 def test_only_a_secret_may_be_a_reference(changes: dict[str, Any], path: str) -> None:
     """Elsewhere a reference would change the identity, so it is refused, and told once."""
-    assert said(definition(**changes)) == [
+    assert said(definition(**changes), relaxed=True) == [
         f"{path}: must be written out: only password, token, header_value may be a reference"
     ]
+
+
+# -- references to actions --------------------------------------------------------------------------------------------
+
+ID = "destination.configuration.action_id"
+
+
+@pytest.mark.parametrize("name", ["audit", "Audit log (v2): 5 $", "é", "x" * 255])
+def test_an_action_may_be_named_in_place_of_its_id(name: str) -> None:
+    """The record tells which action it refers to, however JSON writes it; and the name takes part in identity."""
+    line = definition(destination=action(f"${{action:{name}}}"))
+    assert record(line).action == name
+    escaped = json.dumps(line).replace("$", "\\u0024").encode()
+    assert record(escaped).action == record({"stream": line, "key": "k"}).action == name
+    assert record(line).digest == record(escaped).digest != record(definition(destination=action())).digest
+    assert action_in(dump(line)) == action_in(escaped) == action_in(dump({"stream": line})) == name
+
+
+@pytest.mark.parametrize("line", [definition(), definition(destination=action()), definition(name="$5")])
+def test_a_line_with_an_id_refers_to_no_action(line: dict[str, Any]) -> None:
+    """Nor does one with another destination, or with a sign in its name that a reference begins with."""
+    assert record(line).action is None
+    assert action_in(dump(line)) is None
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"[]", b"\\", b'{"stream":"${action:a}"}', b'"${action:a}"', b'{"destination":{},"${action:":1}']
+)
+def test_what_is_no_line_refers_to_no_action(line: bytes) -> None:
+    """A line that changed into anything at all can be asked, too."""
+    assert action_in(line) is None
+
+
+@pytest.mark.parametrize("reference", ["${env:ID}", "${file:id}"])
+def test_what_may_stand_for_an_actions_id_is_told_where_a_secret_is_referred_to(reference: str) -> None:
+    """An id is no secret: it is written out, or the action is named."""
+    assert said(definition(destination=action(reference))) == [
+        (
+            f"{ID}: must be written out, as an id or as ${{action:NAME}}: "
+            "only password, token, header_value may be a reference"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("x-${action:a}", "${…}"),
+        ("${action:}", "${…}"),
+        ("${action:a", "${…}"),
+        ("${action:" + "x" * 256 + "}", "${…}"),
+        ("${actions:a}", "${…}"),
+        ("${action:##ENV##-audit}", "##…##"),
+    ],
+)
+def test_half_a_reference_to_an_action_is_refused(text: str, kind: str) -> None:
+    """It would be sent as an id that no action has."""
+    assert said(definition(destination=action(text))) == [
+        f"{ID}: holds a placeholder that nobody replaced ({kind}); allowed: an id, or ${{action:NAME}}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "remedy"),
+    [
+        ({"name": "${action:a}"}, "name", ""),
+        ({"destination": webhook("https://x.test/${action:a}")}, ENDPOINT, ""),
+        (
+            {"destination": webhook(method="bearer", token="${action:a}")},
+            TOKEN,
+            "; allowed: a value, ${env:NAME} or ${file:PATH}",
+        ),
+    ],
+)
+def test_an_action_is_named_nowhere_else(changes: dict[str, Any], path: str, remedy: str) -> None:
+    """Only the id of an action is looked up at the tenant."""
+    assert said(definition(**changes)) == [f"{path}: must be written out: only {ID} may be ${{action:NAME}}{remedy}"]
+
+
+def test_a_destination_that_is_no_action_has_no_id_of_one() -> None:
+    """There, the property itself is what is wrong."""
+    destination = webhook()
+    destination["configuration"]["action_id"] = "${action:a}"
+    (problem,) = said(definition(destination=destination))
+    assert problem.startswith(f"{ID}: unknown property")
 
 
 @pytest.mark.parametrize(

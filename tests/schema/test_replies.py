@@ -9,11 +9,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bulkstreams.core.errands import Delivery, Shown
 from bulkstreams.core.matching import digest
-from bulkstreams.schema import created_id, read_error, read_page, read_stream
+from bulkstreams.schema import (
+    NamedAction,
+    created_id,
+    is_absent,
+    read_actions,
+    read_deliveries,
+    read_delivery,
+    read_error,
+    read_page,
+    read_shown,
+    read_stream,
+)
 from bulkstreams.schema.replies import MAX_BODY, MAX_MESSAGE
 from bulkstreams.secrets import mask
-from tests.schema import SECRET, action, definition, dump
+from tests.schema import SECRET, action, definition, dump, webhook
 
 
 def stream(**changes: Any) -> dict[str, Any]:
@@ -175,3 +187,129 @@ def test_no_answer_makes_them_raise(data: bytes, field: str, value: object) -> N
         assert isinstance(code, str | None)
         assert len(message) <= MAX_MESSAGE
         assert "\n" not in message
+
+
+# -- actions ----------------------------------------------------------------------------------------------------------
+
+
+def named(name: str) -> bytes:
+    """Return the digest of the stream that is told of here, with its action named."""
+    return digest(definition(destination=action(f"${{action:{name}}}")))
+
+
+def test_a_stream_is_also_known_by_the_name_of_its_action() -> None:
+    """Where the tenant's actions are known, the stream of one has a digest with the name in place of the id."""
+    id_ = action()["configuration"]["action_id"]
+    found = read_stream(stream(), {id_: "Audit log"})
+    assert found is not None
+    assert (found.digest, found.by_name) == (digest(definition(destination=action())), named("Audit log"))
+    page = read_page(dump({"eventStreams": [stream(), stream(id="est_2")]}), {id_: "Audit log"})
+    assert page is not None
+    assert [one.by_name for one in page.streams] == [named("Audit log")] * 2
+
+
+@pytest.mark.parametrize(
+    ("destination", "actions"),
+    [
+        (action(), {}),
+        (action(), {"another": "Audit log"}),
+        (action("act_1"), {"act_1": "what no {reference} can hold"}),
+        (webhook(), {"act_1": "Audit log"}),
+        (action(["act_1"]), {"act_1": "Audit log"}),
+        ({"type": "action"}, {"act_1": "Audit log"}),
+        (None, {"act_1": "Audit log"}),
+    ],
+)
+def test_a_stream_without_a_named_action_is_known_by_its_id_alone(destination: Any, actions: dict[str, str]) -> None:
+    """No action, none that is known, or none that can be referred to: then there is but one digest."""
+    found = read_stream(stream(destination=destination), actions)
+    assert found is not None
+    assert found.by_name is None
+
+
+def test_a_page_of_actions_is_read() -> None:
+    """Ids, names and the number of all; what else an action has is passed over."""
+    body = dump({"actions": [{"id": "a", "name": "A", "code": "x"}, {"id": "b", "name": ""}, {"id": "c"}], "total": 7})
+    page = read_actions(body)
+    assert page is not None
+    assert page.actions == (NamedAction("a", "A"), NamedAction("b", None), NamedAction("c", None))
+    assert page.total == 7
+
+
+@pytest.mark.parametrize("total", [None, "7", -1, True, 7.5])
+def test_a_total_that_is_none_is_passed_over(total: object) -> None:
+    """A bare array has no total either."""
+    page = read_actions(dump({"actions": [], "total": total}))
+    assert page is not None
+    assert page.total is None
+    assert read_actions(b"[]") == page
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"5", b"{}", b'{"actions": {}}', b'[{"name": "A"}]', b'[{"id": ""}]', b'[{"id": 5}]', b"[[]]"],
+)
+def test_what_is_no_page_of_actions_is_told_apart(body: bytes) -> None:
+    """An action without an id spoils its page: what it leaves out could pass for unknown."""
+    assert read_actions(body) is None
+
+
+@settings(deadline=None)
+@given(st.binary() | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(dump))
+def test_no_bytes_make_reading_actions_raise(body: bytes) -> None:
+    """Whatever a server sends is a page or none."""
+    page = read_actions(body)
+    assert page is None or all(one.id for one in page.actions)
+
+
+# -- what is done to streams after their creation ---------------------------------------------------------------------
+
+SHOWN = {
+    "id": "est_1", "name": "a", "status": "enabled", "subscriptions": [], "created_at": "then", "updated_at": "now",
+    "destination": {"type": "webhook", "configuration": {}},
+}  # fmt: skip
+
+
+def test_a_stream_is_read_with_its_instants_as_they_are_written() -> None:
+    """They are only compared, never computed with."""
+    assert read_shown(dump(SHOWN), "est_1") == Shown("then", "now", "enabled", "webhook", digest(SHOWN))
+    bare = {"id": "est_1"}
+    assert read_shown(dump(bare), "est_1") == Shown(None, None, None, None, digest(bare))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"{}", b'{"id": "est_2"}', b'{"id": 1}', b'{"id": "est_1", "subscriptions": [1]}'],
+)
+def test_what_is_not_that_stream_is_none(body: bytes) -> None:
+    """An answer about another stream says nothing of this one."""
+    assert read_shown(body, "est_1") is None
+
+
+def test_a_delivery_is_read_with_its_newest_error() -> None:
+    """Older attempts are history; a user and a password before a host are left out."""
+    attempts = [{"error_message": "old"}, {"error_message": 'Post "https://me:secret@host/": no\nway'}, {}, 7]
+    body = {"id": "evt_1", "status": "failed", "attempts": attempts}
+    assert read_delivery(dump(body)) == Delivery("evt_1", "failed", 'Post "https://***@host/": no way')
+    assert read_delivery(b'{"id": "evt_1", "status": 1, "attempts": 2}') == Delivery("evt_1")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id": ""}', b'{"id": 3}'])
+def test_what_is_no_delivery_is_none(body: bytes) -> None:
+    """Nothing it could be makes reading raise."""
+    assert read_delivery(body) is None
+
+
+def test_deliveries_are_read_with_and_without_a_wrapping() -> None:
+    """The API wraps them, its description does not; a page with something unreadable in it is none."""
+    one = [{"id": "evt_1", "status": "pending"}]
+    assert read_deliveries(dump(one)) == read_deliveries(dump({"deliveries": one}))
+    assert read_deliveries(dump(one)) == [Delivery("evt_1", "pending")]
+    assert read_deliveries(b'{"deliveries": []}') == []
+    assert [read_deliveries(body) for body in (b"", b"{}", b"7", b'[{"id": 1}]')] == [None] * 4
+
+
+def test_only_the_apis_own_404_says_that_something_is_absent() -> None:
+    """A proxy's page, or another service's, does not know."""
+    assert is_absent(b'{"statusCode":404,"error":"Not Found","message":"The requested stream does not exist."}')
+    assert not any(map(is_absent, (b"", b"<html>", b"{}", b"[]", b'{"error": "not found"}', b'{"statusCode": 500}')))

@@ -1,0 +1,306 @@
+"""`undo`, `activate` and `smoke`: what is done to the streams that a ledger's runs created.
+
+One session serves the three: they differ in their kind of errand. This module must never touch a tenant that stands
+elsewhere than the ledger has it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bulkstreams.client import Client
+from bulkstreams.commands.copying import copy_ledger
+from bulkstreams.commands.live import Live
+from bulkstreams.commands.room import connections
+from bulkstreams.commands.session import Session
+from bulkstreams.commands.wiring import Wiring
+from bulkstreams.config import SANDBOX, Settings
+from bulkstreams.core.errands import COUNTED, Fate, Kind
+from bulkstreams.engine import (
+    Errands,
+    Fleet,
+    Job,
+    LanePlan,
+    Limits,
+    Manner,
+    Recorder,
+    SystemClock,
+    Terms,
+    keep_noting,
+    only_reading,
+)
+from bulkstreams.engine.lane import Lane
+from bulkstreams.errors import ExitCode, LedgerAddressError, UsageError
+from bulkstreams.ledger import UNDOABLE, ErrandBook, ErrandTotals, Failure, Ledger, LedgerReader, Plan, Run, Site
+from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.secrets import SecretResolver, mask
+
+FAILED: Final[Mapping[Kind, Collection[Fate]]] = {
+    Kind.UNDO: (Fate.CHANGED, Fate.FAILED),
+    Kind.ENABLE: (Fate.CHANGED, Fate.FAILED, Fate.GONE),
+    Kind.DISABLE: (Fate.CHANGED, Fate.FAILED, Fate.GONE),
+    Kind.SMOKE: (Fate.FAILED, Fate.GONE),
+}
+"""Fates with which a command of a kind has not done what was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrandOptions:
+    """What is asked of one command, beside the settings."""
+
+    kind: Kind
+    ledger: Path
+    states: Collection[State] = UNDOABLE
+    event: str | None = None
+    limit: int | None = None
+    manner: Manner = field(default_factory=Manner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrandReport:
+    """How a command ended: the figures of the contract, and what to tell a person."""
+
+    kind: Kind
+    figures: Mapping[str, Any]
+    exit_code: ExitCode
+    reasons: Mapping[str, str]
+    hints: Sequence[str]
+    failures: Sequence[Failure]
+
+
+class ErrandSession(Session):
+    """A ledger that is held, and the fleet that does its errands. `execute` does them to their end."""
+
+    def __init__(self, ledger: Ledger, book: ErrandBook, fleet: Fleet, options: ErrandOptions, live: Live) -> None:
+        super().__init__(fleet)
+        self._ledger = ledger
+        self._book = book
+        self._fleet = fleet
+        self._options = options
+        self._live = live
+        self._sites: Mapping[TenantName, Site] = {}
+
+    async def execute(self) -> ErrandReport:
+        """Note what is to be done, do it, end the run in the ledger, and report."""
+        ledger, fleet, options = self._ledger, self._fleet, self._options
+        self._sites = await self._book.begin(Plan(states=options.states, event=options.event))
+        with LedgerReader(ledger.path) as reader:
+            self._live.engine, self._live.reader = fleet, reader
+            if fleet.stopped is None:
+                await do_errands(fleet, ledger, self._book, self._sites, options.manner)
+            totals, failures = reader.errands(options.kind), reader.errand_failures(options.kind, 3)
+            doubtful = reader.doubtful()
+            code = self._code(totals, doubtful)
+            await ledger.end_run(time.time(), code, fleet.reasons)
+            run = reader.last_run()
+            assert run is not None
+        return ErrandReport(
+            kind=options.kind,
+            figures=self._figures(totals, run, code, doubtful),
+            exit_code=code,
+            reasons=fleet.reasons,
+            hints=tuple(fleet.hints),
+            failures=failures,
+        )
+
+    def _code(self, totals: ErrandTotals, doubtful: int) -> ExitCode:
+        if totals.fates.get(Fate.PENDING):
+            return self.interrupted or ExitCode.STOPPED
+        code = ended_with(self._options.kind, totals)
+        return ExitCode.IN_DOUBT if code is ExitCode.OK and doubtful and self._undoes else code
+
+    @property
+    def _undoes(self) -> bool:
+        return self._options.kind is Kind.UNDO
+
+    def _figures(self, totals: ErrandTotals, run: Run, code: ExitCode, doubtful: int) -> dict[str, Any]:
+        found = {
+            "run_id": run.name,
+            "ledger": str(self._options.ledger),
+            "exit_code": int(code),
+            "elapsed_s": round(self._live.elapsed_s, 3),
+            "records": counted(self._options.kind, totals),
+            "this_run": {
+                **{fate.value: totals.this_run.get(fate, 0) for fate in COUNTED[self._options.kind]},
+                "requests": run.requests,
+                "retries": run.retries,
+                "throttled": run.throttled,
+                "lookups": run.lookups,
+            },
+            "stopped": dict(run.stopped),
+        }
+        if doubtful and self._undoes:
+            found["in_doubt"] = doubtful
+        return {"dry_run": True, **found} if self._options.manner.dry else found
+
+
+def ended_with(kind: Kind, totals: ErrandTotals) -> ExitCode:
+    """Return the exit code that errands of a kind deserve which have all met their fates."""
+    if any(totals.fates.get(fate) for fate in FAILED[kind]):
+        return ExitCode.FAILURES
+    return ExitCode.IN_DOUBT if totals.fates.get(Fate.UNCONFIRMED) else ExitCode.OK
+
+
+def counted(kind: Kind, totals: ErrandTotals) -> dict[str, int]:
+    """Return the counts of a kind's errands, which add up to their total; `pending` only where something is left."""
+    found = {"total": totals.total, **{fate.value: totals.fates.get(fate, 0) for fate in COUNTED[kind]}}
+    left = totals.fates.get(Fate.PENDING, 0)
+    return {**found, "pending": left} if left else found
+
+
+async def do_errands(
+    fleet: Fleet, ledger: Ledger, book: ErrandBook, sites: Mapping[TenantName, Site], manner: Manner
+) -> None:
+    """Have a fleet do the errands that wait at some tenants, each of which was checked before."""
+
+    async def open_lane(tenant: TenantName, plan: LanePlan, client: Client) -> Lane:
+        lane = fleet.lane(tenant, plan, client, lambda lane: Errands(lane, book, manner))
+        lane.expect(sites[tenant].pending)
+        return lane
+
+    todo = {tenant: (site.pending, 0) for tenant, site in sites.items()}
+    await fleet.run(todo, open_lane, lambda: keep_noting(fleet.outlook, ledger, fleet.clock))
+
+
+class Smoke:
+    """The test events of a run for what it has created: they are part of the run, and of its ledger's row."""
+
+    def __init__(self, event: str, ledger: Ledger, job: Job, wiring: Wiring, live: Live) -> None:
+        self._event = event
+        self._wiring = wiring
+        self._ledger = ledger
+        self._book = ledger.errands(Kind.SMOKE)
+        terms = Terms(
+            connector=job.connector, watcher=live, mask=job.mask, limits=Limits(deadline_s=job.limits.deadline_s),
+            retries=job.retries, timeout_s=job.timeout_s, connections=job.connections,
+        )  # fmt: skip
+        self.fleet = Fleet(terms, Recorder(self._book, live.errands_settled))
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Test what this ledger created and was not tested yet; a tenant that cannot be used is left out, and told."""
+        sites = {}
+        for name, site in (await self._book.begin(Plan(event=self._event))).items():
+            try:
+                check_sites(self._wiring, self._ledger.path, {name: site})
+                sites[name] = site
+            except (LedgerAddressError, UsageError) as error:
+                say(f"not tested: {error.message}")
+        if sites:
+            await do_errands(self.fleet, self._ledger, self._book, sites, Manner())
+
+
+@asynccontextmanager
+async def open_errands(
+    options: ErrandOptions, settings: Settings, environment: Mapping[str, str], live: Live
+) -> AsyncIterator[ErrandSession]:
+    """Open the ledger of a command once it is certain that its tenants are where it has them; it stays held.
+
+    A dry one opens a copy, in which what would be done is settled as if it had been; nothing but GETs is sent.
+    """
+    wiring = Wiring(settings, SecretResolver(environment, settings.folder))
+    with LedgerReader(options.ledger) as reader:
+        for sites in (reader.created(options.states), reader.unfinished(options.kind)):
+            check_sites(wiring, options.ledger, sites, reader.default_address())
+    if not options.manner.dry:
+        async with _open(options, options.ledger, settings, wiring, live) as session:
+            yield session
+        return
+    with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
+        copy = Path(folder) / options.ledger.name
+        copy_ledger(options.ledger, copy)
+        async with _open(options, copy, settings, wiring, live) as session:
+            yield session
+
+
+@asynccontextmanager
+async def _open(
+    options: ErrandOptions, path: Path, settings: Settings, wiring: Wiring, live: Live
+) -> AsyncIterator[ErrandSession]:
+    with Ledger.open(path) as ledger:
+        await ledger.begin_run(time.time())
+        book = ledger.errands(options.kind)
+        terms = Terms(
+            connector=wiring,
+            watcher=live,
+            mask=mask,
+            limits=Limits(
+                deadline_s=settings.deadline_s,
+                max_failures=settings.max_failures,
+                max_failure_rate=settings.max_failure_rate,
+                limit=options.limit,
+            ),
+            retries=settings.retries,
+            timeout_s=settings.timeout_s,
+            connections=connections(),
+        )
+        connect = only_reading(settings.timeout_s) if options.manner.dry else None
+        fleet = Fleet(terms, Recorder(book, live.errands_settled), SystemClock(), connect=connect)
+        yield ErrandSession(ledger, book, fleet, options, live)
+
+
+def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:
+    """Raise where a tenant at which something is to be done is not where the ledger has it, or cannot be used.
+
+    `default`: where the ledger has the tenant of lines that name none. Raises LedgerAddressError or UsageError; nothing
+    was sent by then.
+    """
+    for name, site in sites.items():
+        if site.address == SANDBOX and wiring.address(name) != SANDBOX:
+            raise LedgerAddressError(
+                f"the ledger {path} is of a run with --sandbox, and that sandbox is gone with all its streams.",
+                hint="There is nothing left to be done with them; the ledger can be deleted.",
+            )
+        _check_address(wiring, path, name, site.address, default)
+        located = wiring.locate(name)
+        if isinstance(located, Problem):
+            raise UsageError(
+                f"the ledger has streams at the tenant {name}: {located.message}.",
+                hint=f"Put it into the configuration, at {site.address}; nothing was sent.",
+            )
+
+
+def _check_address(wiring: Wiring, path: Path, name: str, known: str, default: str | None) -> None:
+    """Raise LedgerAddressError where the configuration has a tenant elsewhere, or another for lines that name none."""
+    address = wiring.address(name)
+    if address is None and known == default:
+        address = wiring.address(None)
+    if address is not None and address != known:
+        raise LedgerAddressError(
+            f"the ledger {path} has the tenant {name} at {known}, and the configuration means {address}.",
+            hint=f"Nothing was sent. Name the tenant that the ledger was made for, e.g. with --base-url {known}.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a command would be about: the streams by tenant."""
+
+    sites: Mapping[str, Site]
+
+    @property
+    def streams(self) -> int:
+        """Return how many there are."""
+        return sum(site.pending for site in self.sites.values())
+
+    def words(self, limit: int | None) -> str:
+        """Say it to who is to confirm it: `47 event streams at acme.eu.auth0.com`."""
+        count = self.streams if limit is None else min(limit, self.streams)
+        places = [site.address.removeprefix("https://") for site in self.sites.values()]
+        named = ", ".join(places[:3]) + (f" and {len(places) - 3:,} more tenants" if len(places) > 3 else "")
+        most = "at most " if limit is not None and len(places) > 1 else ""
+        return f"{most}{count:,} event {'stream' if count == 1 else 'streams'} at {named}"
+
+
+def prospect(options: ErrandOptions, settings: Settings, environment: Mapping[str, str]) -> Prospect:
+    """Return what a command would be about, asking nobody but the ledger; raises as `check_sites`."""
+    wiring = Wiring(settings, SecretResolver(environment, settings.folder))
+    with LedgerReader(options.ledger) as reader:
+        found = Prospect(reader.created(options.states))
+        check_sites(wiring, options.ledger, found.sites, reader.default_address())
+    return found
