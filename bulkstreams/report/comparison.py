@@ -55,13 +55,10 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], flo
 
 
 def _difference(one: float | None, other: float | None) -> dict[str, Any]:
-    both = one is not None and other is not None
-    return {
-        "a": one,
-        "b": other,
-        "difference": round(other - one, 6) if both else None,  # type: ignore[operator]
-        "ratio": round(other / one, 4) if both and one else None,  # type: ignore[operator]
-    }
+    if one is None or other is None:
+        return {"a": one, "b": other, "difference": None, "ratio": None}
+    ratio = float(f"{other / one:.4g}") if one else None
+    return {"a": one, "b": other, "difference": round(other - one, 6), "ratio": ratio}
 
 
 def _causes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Times:
         if ms < self._shortest:
             self._shortest = ms
         self._sum += ms
-        self._counts.record_value(int((min(MOST_MS, ms)) * _US) or 1)
+        self._counts.record_value(int(min(MOST_MS, ms) * _US) or 1)
 
     def merge(self, other: Times) -> None:
         """Add what another histogram counted."""

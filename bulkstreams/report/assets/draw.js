@@ -80,6 +80,7 @@
 
   const options = (plot, box) => ({
     ...size(box),
+    padding: [10, plot.nines ? 30 : 12, 0, 0],
     scales: {
       x: { time: false, range: plot.bars ? (_, low, high) => [low - 0.6, high + 0.6] : plain },
       y: plot.log ? { distr: 3 } : { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] },
