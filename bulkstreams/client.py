@@ -23,7 +23,7 @@ from yarl import URL
 from bulkstreams.model import Failure, Reply
 
 PAGE_SIZE: Final = 50
-"""Streams, or actions, asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
+"""Streams asked for in a page of the list: what every plan allows (Private Cloud allows 100)."""
 
 ACTIONS_PAGE_SIZE: Final = 20
 """Actions asked for in a page of theirs: each is shown with its code, twice where it is deployed."""
