@@ -67,8 +67,9 @@ def take_the_tour(folder: Path) -> tuple[subprocess.CompletedProcess[str], dict[
     assert blocks[-1].endswith("kill %1\n")
     blocks[-1] = blocks[-1].replace("kill %1\n", f"{books} > undone.json\nkill %1\n")
     blocks = [block.replace(f"{books}\n", f"{books} > books.json\n") for block in blocks]
+    script = "".join(["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n", FIRST, *blocks])
     ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + FIRST + "".join(blocks)],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder, capture_output=True, text=True, timeout=280,
         env={"PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )  # fmt: skip
