@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Self
 
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+from hdrh.histogram import HdrHistogram
 
 _HIGHEST_US: Final = 3_600_000_000  # an hour; no attempt may take as long
 PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}

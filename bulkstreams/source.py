@@ -216,7 +216,7 @@ class Input:
         at = self._at_opening
         tick = _TICK_S if at.st_ctime_ns % 1_000_000_000 else _WHOLE_SECOND_S
         self._steady = now - at.st_ctime >= tick
-        return ":".join(map(str, _identity(at))) if self._steady else None
+        return ":".join(map(str, identity(at))) if self._steady else None
 
     @property
     def trusted(self) -> bool:
@@ -225,7 +225,7 @@ class Input:
 
     def unchanged(self) -> bool:
         """Return whether the file is still as it was when it was opened."""
-        return self._at_opening is None or _identity(os.fstat(self._stream.fileno())) == _identity(self._at_opening)
+        return self._at_opening is None or identity(os.fstat(self._stream.fileno())) == identity(self._at_opening)
 
     def close(self) -> None:
         """Close the file, or let the spool vanish."""
@@ -285,5 +285,6 @@ def _near(path: str) -> str:
     return f" (did you mean {folder / close[0]}?)" if close else ""
 
 
-def _identity(at: os.stat_result) -> tuple[int, ...]:
+def identity(at: os.stat_result) -> tuple[int, ...]:
+    """Return what a file is told by, of which a fingerprint is made: which one it is, its size, its times."""
     return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)

@@ -20,6 +20,7 @@ SIZES = {
     "tenants": ["--records", "200", "--few", "10", "--many", "100"],
     "torture": ["--records", "60", "--kills", "1"],
     "side_by_side": ["--records", "20"],
+    "report": ["--records", "300"],
     "pacing": ["--seconds", "5", "--tenants", "10"],
 }
 

@@ -12,7 +12,17 @@ from typing import Annotated, Final
 import typer
 
 from bulkstreams import report
-from bulkstreams.cli import afterwards, benching, exporting, flags, importing, planning, running, serving
+from bulkstreams.cli import (
+    afterwards,
+    benching,
+    exporting,
+    flags,
+    importing,
+    planning,
+    reporting,
+    running,
+    serving,
+)
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -106,6 +116,7 @@ COMMANDS: Final = (
     planning.verify,
     status,
     results,
+    reporting.report,
     exporting.export,
     afterwards.activate,
     afterwards.smoke,

@@ -30,6 +30,7 @@ class Creating:
     """
 
     scopes = "the scopes create:event_streams and read:event_streams"
+    requests_each = 1.0
 
     def __init__(
         self,

@@ -66,7 +66,8 @@ class _Watched:
             self._records = records
         self._seen_at, self._answered = now, answered
         paced = wait is not None and wait.kind is WaitKind.PACED
-        self.rate = sustained(lane.limiter.rate, self.pace.rate, paced=paced)
+        allowed = lane.limiter.rate
+        self.rate = sustained(allowed and allowed / lane.work.requests_each, self.pace.rate, paced=paced)
         pause = 0.0 if wait is None else wait.seconds(now) or 0.0
         self.left = 0.0 if lane.stopped is not None else lane_left(lane.left(may_take), self.rate, pause)
 

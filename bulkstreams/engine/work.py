@@ -47,6 +47,10 @@ class Work(Protocol):
         """Return the scopes that it needs, as a person is told of them: `the scope read:event_streams`."""
 
     @property
+    def requests_each(self) -> float:
+        """Return how many requests what is claimed costs, as a rule: for telling how long it all may take."""
+
+    @property
     def looks_first(self) -> bool:
         """Return whether something has to be looked up, still, before anything may be claimed."""
 

@@ -4,6 +4,7 @@ It holds no secret and no copy of the input. One process writes it, in one threa
 """
 
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
+from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
@@ -18,6 +19,7 @@ __all__ = [
     "ErrandBook",
     "ErrandTotals",
     "Failure",
+    "History",
     "Inventory",
     "Ledger",
     "LedgerReader",
@@ -25,9 +27,11 @@ __all__ = [
     "Note",
     "Pair",
     "Plan",
+    "ReadInput",
     "Result",
     "Row",
     "Run",
+    "Settled",
     "Site",
     "Surplus",
     "Totals",

@@ -12,9 +12,10 @@ import pytest
 from bulkstreams.core.errands import FRESH_S, Errand, Fate, Kind, Outcome
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
-from bulkstreams.core.pacing import Pacer
+from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.errands import Errands, Manner
 from bulkstreams.engine.lane import Lane
+from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.tools import LaneSettings, Tools
 from bulkstreams.limiter import Limiter
@@ -182,7 +183,14 @@ class Rig:
     """One lane with everything around it faked."""
 
     def __init__(
-        self, tenant: Tenant, kind: Kind = Kind.UNDO, manner: Manner | None = None, *, retries: int = 5, **fields: Any
+        self,
+        tenant: Tenant,
+        kind: Kind = Kind.UNDO,
+        manner: Manner | None = None,
+        *,
+        retries: int = 5,
+        ceiling: Ceiling = NO_CEILING,
+        **fields: Any,
     ) -> None:
         self.tenant = tenant
         self.book = Book(kind, tenant.streams, **fields)
@@ -190,6 +198,7 @@ class Rig:
         self.credential = FakeCredential()
         self.clock = FakeClock()
         self.retries = retries
+        self.ceiling = ceiling
         self.took_s = 0.0
 
     def run(self, meanwhile: Callable[[Lane], Awaitable[Any]] | None = None) -> Lane:
@@ -201,7 +210,7 @@ class Rig:
         async def scene() -> Lane:
             recorder: Recorder[Outcome] = Recorder(self.book, told)
             lane = Lane(
-                TENANT, self.tenant, self.credential, Limiter(NO_CEILING, Pacer(concurrency=4), self.clock.monotonic),  # type: ignore[arg-type]
+                TENANT, self.tenant, self.credential, Limiter(self.ceiling, Pacer(concurrency=4), self.clock.monotonic),  # type: ignore[arg-type]
                 LaneSettings(concurrency=4, retries=self.retries),
                 Tools(recorder=recorder, mask=mask, allow=lambda wanted: wanted, clock=self.clock, draw=lambda: 0.5),
                 lambda lane: Errands(lane, self.book, self.manner),  # type: ignore[arg-type]
@@ -246,6 +255,27 @@ def test_an_intent_is_durable_before_an_act_is_sent(kind: Kind, act: str, fate: 
     assert (lane.stopped, rig.book.fates()) == (None, [fate] * 3)
     assert rig.tenant.times(act) == rig.book.tally.requests == 3
     assert (lane.left(), lane.sent) == (0, 6)
+
+
+def test_the_time_left_counts_the_look_and_the_act() -> None:
+    """At ten requests a second sixty streams take twelve seconds, and so it is told from the beginning."""
+    rig = Rig(Tenant(60), ceiling=Ceiling(rate=10.0, burst=1))
+    told: list[float] = []
+
+    async def watch(lane: Lane) -> None:
+        outlook = Outlook(rig.clock.monotonic)
+        outlook.expect({TENANT: (60, 0)})
+        outlook.seat(lane)
+        while not lane.finished:
+            ends_at = outlook.look().ends_at
+            if ends_at is not None and 1.0 < rig.clock.monotonic() < 11.0:
+                told.append(ends_at)
+            await anyio.sleep(0.25)
+
+    rig.run(watch)
+    assert rig.took_s == pytest.approx(12.0, abs=0.5)
+    assert len(told) > 20
+    assert all(at == pytest.approx(12.0, abs=2.0) for at in told)
 
 
 def test_before_the_first_look_the_list_is_asked_for() -> None:

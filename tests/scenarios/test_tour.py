@@ -19,6 +19,9 @@ from tests.scenarios.rig import forms
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)[0].split(".venv/bin/")[-1]
+"""The README's first command, but for the set-up: who reads from the top has given it before the tour."""
+
 TOUR = re.findall(r"```sh\n(.*?)```", README.split("## A tour")[1].split("\n## ")[0], re.DOTALL)
 PORT = "8025"
 TYPED_SECRET = "the-secret-of-this-stream"
@@ -64,8 +67,9 @@ def take_the_tour(folder: Path) -> tuple[subprocess.CompletedProcess[str], dict[
     assert blocks[-1].endswith("kill %1\n")
     blocks[-1] = blocks[-1].replace("kill %1\n", f"{books} > undone.json\nkill %1\n")
     blocks = [block.replace(f"{books}\n", f"{books} > books.json\n") for block in blocks]
+    script = "".join(["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n", FIRST, *blocks])
     ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "".join(blocks)],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder, capture_output=True, text=True, timeout=280,
         env={"PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The ledger, told to a person or a machine: how a run ended, how things stand. It never opens a socket."""
+"""A ledger in lines of text: how a run ended, how things stand, and what `status --json` prints."""
 
 from __future__ import annotations
 

@@ -1,0 +1,143 @@
+"""What the ledger knows of how its records came to be what they are: runs, when each record was settled, the inputs.
+
+The questions of a report. All of them are about one instant, whatever a run writes meanwhile, and each is answered in
+constant memory. This module must never write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.reader import FAILURES, LedgerReader, Run
+
+_BLOCK: Final = 5000
+
+
+class Settled(NamedTuple):
+    """When and how a record was last settled; the instant is epoch seconds, the latency that of its last attempt."""
+
+    run: int
+    state: str
+    settled_at: float
+    latency_ms: float | None
+    attempts: int
+    recovered: int
+
+
+class ReadInput(NamedTuple):
+    """An input of the newest whole reading; `fingerprint` tells the file, unchanged, from any other (see `source`)."""
+
+    id: int
+    path: str
+    fingerprint: str | None
+    records: int
+    invalid: int
+
+
+class History(LedgerReader):
+    """A reader that also answers the questions of a report; a context manager, like any reader."""
+
+    @contextmanager
+    def one_instant(self) -> Iterator[None]:
+        """Answer from the ledger as it is now, whatever is written while the context lasts."""
+        with ledger_format.told(self.path):
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def version(self) -> int:
+        """Return the ledger's format."""
+        return int(self._ask("PRAGMA user_version")[0][0])
+
+    def run_count(self) -> int:
+        """Return how many runs there were."""
+        return int(self._ask("SELECT count(*) FROM run")[0][0])
+
+    def runs(self, most: int) -> list[Run]:
+        """Return the newest runs, at most so many, the oldest of them first."""
+        rows = self._ask(
+            """SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
+                      lookups, stopped FROM run ORDER BY id DESC LIMIT ?""",
+            (most,),
+        )
+        return [Run._make((*row[:-1], self._json(row[-1]) or {})) for row in reversed(rows)]
+
+    def efforts(self) -> tuple[int, int, int, int]:
+        """Return the requests, retries, 429s and look-ups of all runs together."""
+        rows = self._ask(
+            """SELECT coalesce(sum(requests), 0), coalesce(sum(retries), 0), coalesce(sum(throttled), 0),
+                      coalesce(sum(lookups), 0) FROM run"""
+        )
+        return tuple(map(int, rows[0]))  # type: ignore[return-value]
+
+    def last_settled(self, runs: Sequence[int]) -> dict[int, float]:
+        """Return when each of these runs settled its last record, as far as no later one settled that again."""
+        rows = self._ask(
+            """SELECT run, max(settled_at) FROM record WHERE run IN (SELECT value FROM json_each(?))
+                  AND settled_at IS NOT NULL GROUP BY run""",
+            (orjson.dumps(list(runs)).decode(),),
+        )
+        return {int(run): float(at) for run, at in rows}
+
+    def settled(self) -> Iterator[Settled]:
+        """Yield the records of the newest reading that a run settled; those that are to be sent again are left out."""
+        yield from map(
+            Settled._make,
+            self._stream(
+                """SELECT run, state, settled_at, latency_ms, attempts, recovered FROM record
+                    WHERE reading >= ? AND run IS NOT NULL AND settled_at IS NOT NULL
+                      AND state NOT IN ('pending', 'in_flight')""",
+                (self._whole_reading(),),
+            ),
+        )
+
+    def causes(self) -> int:
+        """Return how many causes of failure there are, of which `failures` returns the most frequent."""
+        rows = self._ask(
+            """SELECT count(*) FROM (SELECT 1 FROM record WHERE reading >= ?
+                  AND state IN (SELECT value FROM json_each(?)) GROUP BY state, http_status, error_code, message)""",
+            (self._whole_reading(), orjson.dumps([state.value for state in FAILURES]).decode()),
+        )
+        return int(rows[0][0])
+
+    def inputs(self) -> list[ReadInput]:
+        """Return the inputs of the newest whole reading, in the order in which they were met."""
+        reading = self._whole_reading()
+        source = self._ask("SELECT source FROM reading WHERE id = ?", (reading,))
+        try:
+            prints = dict((self._json(source[0][0]) or {"inputs": []})["inputs"]) if source else {}
+        except (KeyError, TypeError, ValueError):
+            raise ledger_format.refusal(self.path, "is damaged: its reading is none that was written") from None
+        rows = self._ask(
+            """SELECT input.id, path, count(*), sum(state = 'invalid' OR error_code IS 'invalid')
+                 FROM record JOIN input ON input.id = record.input
+                WHERE record.reading >= ? GROUP BY input.id ORDER BY input.id""",
+            (reading,),
+        )
+        return [ReadInput(id_, path, prints.get(path), count, invalid) for id_, path, count, invalid in rows]
+
+    def definitions(self) -> Iterator[tuple[int, int, bytes | None]]:
+        """Yield input, line and the digest of the definition (without its secrets), in the order of the inputs."""
+        return self._stream(
+            "SELECT input, line, digest FROM record WHERE reading >= ? ORDER BY input, line", (self._whole_reading(),)
+        )
+
+    def _stream(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        with ledger_format.told(self.path):
+            cursor: sqlite3.Cursor = self._db.execute(sql, values)
+            while block := cursor.fetchmany(_BLOCK):
+                yield from block
+
+    def _json(self, text: str | None) -> Any:
+        try:
+            return orjson.loads(text) if text else None
+        except orjson.JSONDecodeError:
+            raise ledger_format.refusal(self.path, "is damaged: a row in it is none that was written") from None

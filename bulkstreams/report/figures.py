@@ -1,0 +1,185 @@
+"""All numbers of a report, as one JSON object: what the pictures show, the tables beside them, `--json` and `--csv`.
+
+They come from the ledger alone, in one pass over its records and a few questions that SQLite counts. What the ledger
+does not know is said in `unknown`, never estimated. This module must never know how a number is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from bulkstreams.core.errands import Kind
+from bulkstreams.ledger import Failure, History, Run
+from bulkstreams.model import State
+from bulkstreams.report import hashes
+from bulkstreams.report.remedies import remedy
+from bulkstreams.report.text import errand_counts
+from bulkstreams.report.timeline import Span, Timeline
+from bulkstreams.report.times import Times
+
+MOST_RUNS: Final = 100
+"""Runs that are told one by one, the newest ones; the others are in the sums alone."""
+
+MOST_CAUSES: Final = 50
+"""Causes of failure that are told, the most frequent ones."""
+
+_NO_BUDGET: Final = (
+    "The budget over time: a ledger keeps what its tenants allow only while a run goes on, so none is drawn here."
+)
+_LAST_ONLY: Final = (
+    "What became of a record before it was last settled: each counts once, at the instant when that was, "
+    "and its attempts before the last one count as retries there."
+)
+_NO_THROTTLE_TIMES: Final = (
+    "When each 429 came, and how long each pause took: a ledger counts them for each run, and keeps no instants."
+)
+_NO_RESPONSE: Final = (
+    "Response time: requests of a run have no intended start, so only the service time is known, "
+    "from the sending of a record's last attempt to its reply."
+)
+_CONFIGURATION: Final = (
+    "The configuration of its runs: a ledger keeps the tenants' addresses, but no flags, credentials or other secrets."
+)
+
+
+def figures(
+    history: History, now: float, *, ledger: Mapping[str, Any], response: Times | None = None
+) -> dict[str, Any]:
+    """Return the numbers of a ledger as it is `now` (epoch seconds); `ledger` is what `hashes.of_ledger` told of it.
+
+    `response`: times from intended starts, by whoever kept a schedule; a run keeps none.
+    """
+    with history.one_instant():
+        spans = _spans(history, runs := history.runs(MOST_RUNS), now)
+        timeline = Timeline(spans)
+        service = timeline.add(history.settled())
+        totals, note = history.totals(), history.note()
+        allowed = None if note is None else note.progress.allowed
+        return {
+            "made_at": now,
+            "ledger": {"path": str(history.path), "format": history.version(), **ledger},
+            "records": {
+                "total": totals.total,
+                **{state.value: totals.records.get(state, 0) for state in State},
+            },
+            "runs": _runs(history, runs, spans),
+            "effort": _effort(history, spans, timeline),
+            "timeline": {
+                "stretch_s": timeline.width,
+                "allowed_per_s": allowed,
+                "settled_elsewhere": timeline.elsewhere,
+                "stretches": [one.figures() for one in timeline.stretches()],
+            },
+            "latency": {
+                "service_time_ms": service.figures(),
+                "service_time_curve": service.curve(),
+                "response_time_ms": None if response is None else response.figures(),
+                "response_time_curve": [] if response is None else response.curve(),
+            },
+            "tenants": _tenants(history),
+            "failures": {
+                "causes": history.causes(),
+                "told": [_failure(one) for one in history.failures(MOST_CAUSES)],
+            },
+            "afterwards": _afterwards(history),
+            "inputs": hashes.of_inputs(history),
+            "unknown": _unknown(allowed, response),
+        }
+
+
+def _spans(history: History, runs: Sequence[Run], now: float) -> list[Span]:
+    """Return each run as time; one that died ends with the last record that is known to be its own."""
+    open_ = [run for run in runs if run.ended_at is None]
+    last = history.last_settled([run.id for run in open_]) if open_ else {}
+    ends = {run.id: now if history.goes_on(run) else last.get(run.id, run.started_at) for run in open_}
+    return [Span(run.id, run.name, run.started_at, ends.get(run.id, run.ended_at or 0.0)) for run in runs]
+
+
+def _runs(history: History, runs: Sequence[Run], spans: Sequence[Span]) -> dict[str, Any]:
+    return {
+        "total": history.run_count(),
+        "told": [
+            {
+                "name": run.name,
+                "started_at": run.started_at,
+                "ended_at": run.ended_at,
+                "elapsed_s": round(span.seconds, 3),
+                "exit_code": run.exit_code,
+                "requests": run.requests,
+                "retries": run.retries,
+                "throttled": run.throttled,
+                "lookups": run.lookups,
+                "stopped": dict(run.stopped),
+            }
+            for run, span in zip(runs, spans, strict=True)
+        ],
+    }
+
+
+def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict[str, Any]:
+    """Return what it took: sums of all runs; time and rates are of the runs that are told.
+
+    Runs that created nothing (a rerun, an `undo`) make no rate lower.
+    """
+    requests, retries, throttled, lookups = history.efforts()
+    elapsed = sum(span.seconds for span in spans)
+    stretches = timeline.stretches()
+    created, creating_s = timeline.created()
+    return {
+        "requests": requests,
+        "retries": retries,
+        "throttled": throttled,
+        "lookups": lookups,
+        "recovered": sum(one.recovered for one in stretches),
+        "elapsed_s": round(elapsed, 3),
+        "created_per_s": round(created / creating_s, 3) if creating_s else 0.0,
+        "most_created_per_s": max((one.created_per_s for one in stretches), default=0.0),
+    }
+
+
+def _tenants(history: History) -> list[dict[str, Any]]:
+    addresses = history.addresses()
+    return [
+        {
+            "name": name or None,
+            "address": addresses.get(name),
+            "records": {"total": sum(counts.values()), **{state.value: counts.get(state, 0) for state in State}},
+        }
+        for name, counts in history.by_tenant().items()
+    ]
+
+
+def _failure(one: Failure) -> dict[str, Any]:
+    return {
+        "records": one.records,
+        "state": one.state,
+        "http_status": one.http_status,
+        "error_code": one.error_code,
+        "message": one.message,
+        "example": {"file": one.file, "line": one.line, "key": one.key},
+        "remedy": remedy(one.state, one.http_status),
+    }
+
+
+def _afterwards(history: History) -> dict[str, Any]:
+    """Return what the newest command of each kind did with streams after they were created, and what it could not."""
+    counts = errand_counts(history)
+    return {
+        "commands": [{"kind": kind, "records": its} for kind, its in counts.items()],
+        "failures": [
+            {"kind": kind, **_failure(one)}
+            for kind in counts
+            for one in history.errand_failures(Kind(kind), MOST_CAUSES)
+        ],
+    }
+
+
+def _unknown(allowed: float | None, response: Times | None) -> list[str]:
+    """Say what a reader may look for here and the ledger does not know."""
+    said = [_LAST_ONLY, _NO_THROTTLE_TIMES, _CONFIGURATION]
+    if allowed is None:
+        said.insert(0, _NO_BUDGET)
+    if response is None:
+        said.append(_NO_RESPONSE)
+    return said
