@@ -243,7 +243,8 @@ EVENTS: Final = {
     Verdict.REFUSED: (Event.REFUSED,),
     Verdict.UNAUTHORIZED: (Event.REFUSED,),
     Verdict.FORBIDDEN: (Event.REFUSED,),
-    Verdict.NAME_TAKEN: (Event.NAME_TAKEN,),
+    # Nobody else has such a name: who took it is this very request, sent twice by something between us and the server.
+    Verdict.NAME_TAKEN: (Event.LOST,),
     Verdict.LOST: (Event.LOST,),
     Verdict.NOT_SENT: (Event.NOT_APPLIED, Event.GAVE_UP),
     Verdict.THROTTLED: (Event.NOT_APPLIED, Event.GAVE_UP),

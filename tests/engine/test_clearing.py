@@ -46,3 +46,15 @@ def test_where_the_tenant_does_not_show_its_streams_doubts_stay(told: int) -> No
     assert rig.ledger.counts() == {"in_doubt": 1, "pending": 1}
     assert rig.client.creates == []
     assert rig.lane.stopped is not None
+
+
+def test_a_stream_behind_a_409_is_ours_if_it_was_made_since() -> None:
+    """Such a doubt says since when it may be: what is found is created, so that `undo` deletes it."""
+    rig = LookingRig(webhooks(2), retries=0)
+    for id_ in (1, 2):
+        rig.ledger.leave_in_doubt(id_, sent_at=NOON, name_taken=True)
+        rig.ledger.ours_since[id_] = NOON
+    rig.client.add(webhook("s0"), at=NOON + 0.1)
+    rig.run()
+    assert {id_: str(state) for id_, state in rig.ledger.state.items()} == {1: "created", 2: "pending"}
+    assert rig.client.creates == []

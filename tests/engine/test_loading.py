@@ -255,6 +255,14 @@ def test_what_an_answer_means_for_its_record(
     assert scene.ledger.tally.throttled == (1 if told == 429 else 0)
 
 
+def test_a_name_that_is_taken_may_have_been_taken_by_the_same_request() -> None:
+    """A proxy that sends it twice shows us the second answer: the stream is ours, so it will be found and deleted."""
+    scene = Scene(ScriptedClient(lambda name, _n: 409 if name == "s7" else "ok"))
+    scene.follow(Schedule([steady(20, 1)]))
+    assert scene.ledger.ours_since[8] is not None
+    assert scene.ledger.status[8] == 409
+
+
 def test_what_was_claimed_and_not_sent_is_pending_again() -> None:
     """The claims ahead of a schedule's end are given back, none is in flight after it."""
     scene = Scene()
