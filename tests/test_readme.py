@@ -51,7 +51,8 @@ SHARED = {
 AFTERWARDS = "### undo, activate, smoke"
 PLACES = {
     "export": "### export", "undo": AFTERWARDS, "activate": AFTERWARDS, "smoke": AFTERWARDS,
-    "import": "## Coming from auth0-deploy-cli or Terraform", "results": "## Commands", "report": "### report", "bench": "### bench",
+    "import": "## Coming from auth0-deploy-cli or Terraform", "results": "## Commands",
+    "report": "### report", "bench": "### bench",
 }  # fmt: skip
 
 
