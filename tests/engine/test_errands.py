@@ -12,7 +12,7 @@ import pytest
 from bulkstreams.core.errands import FRESH_S, Errand, Fate, Kind, Outcome
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
-from bulkstreams.core.pacing import Pacer
+from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.engine.errands import Errands, Manner
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.recorder import Recorder
@@ -182,7 +182,14 @@ class Rig:
     """One lane with everything around it faked."""
 
     def __init__(
-        self, tenant: Tenant, kind: Kind = Kind.UNDO, manner: Manner | None = None, *, retries: int = 5, **fields: Any
+        self,
+        tenant: Tenant,
+        kind: Kind = Kind.UNDO,
+        manner: Manner | None = None,
+        *,
+        retries: int = 5,
+        ceiling: Ceiling = NO_CEILING,
+        **fields: Any,
     ) -> None:
         self.tenant = tenant
         self.book = Book(kind, tenant.streams, **fields)
@@ -190,6 +197,7 @@ class Rig:
         self.credential = FakeCredential()
         self.clock = FakeClock()
         self.retries = retries
+        self.ceiling = ceiling
         self.took_s = 0.0
 
     def run(self, meanwhile: Callable[[Lane], Awaitable[Any]] | None = None) -> Lane:
@@ -201,7 +209,7 @@ class Rig:
         async def scene() -> Lane:
             recorder: Recorder[Outcome] = Recorder(self.book, told)
             lane = Lane(
-                TENANT, self.tenant, self.credential, Limiter(NO_CEILING, Pacer(concurrency=4), self.clock.monotonic),  # type: ignore[arg-type]
+                TENANT, self.tenant, self.credential, Limiter(self.ceiling, Pacer(concurrency=4), self.clock.monotonic),  # type: ignore[arg-type]
                 LaneSettings(concurrency=4, retries=self.retries),
                 Tools(recorder=recorder, mask=mask, allow=lambda wanted: wanted, clock=self.clock, draw=lambda: 0.5),
                 lambda lane: Errands(lane, self.book, self.manner),  # type: ignore[arg-type]
@@ -413,6 +421,27 @@ def test_a_look_that_has_grown_old_is_repeated_before_the_act() -> None:
     rig.run(pause)
     assert [request for request, _ in rig.tenant.asked] == ["look", "delete", "look"]
     assert rig.book.fates() == ["changed"]
+
+
+def test_at_a_slow_gate_each_act_follows_its_look() -> None:
+    """However many wait there: what was looked at goes next, and nobody has time to change it in between."""
+    rig = Rig(Tenant(12), ceiling=Ceiling(rate=2.0, burst=1))
+    rig.run()
+    assert rig.book.fates() == ["deleted"] * 12
+    looked, deleted = rig.tenant.asked[::2], rig.tenant.asked[1::2]
+    assert {request for request, _ in looked} == {"look"}
+    assert deleted == [("delete", id_) for _, id_ in looked]
+
+
+def test_an_act_that_is_refused_for_now_goes_first_when_it_may() -> None:
+    """A 429 sends it back to the gate, where it passes all who only want to look."""
+    rig = Rig(Tenant(12), ceiling=Ceiling(rate=2.0, burst=1))
+    streams = rig.tenant.streams
+    rig.tenant.told = first("delete", 429)
+    rig.run()
+    assert rig.book.fates() == ["deleted"] * 12
+    ids = [one["id"] for one in streams]
+    assert rig.tenant.asked == [(request, id_) for id_ in ids for request in ("look", "delete", "delete")]
 
 
 # -- seats, stops -----------------------------------------------------------------------------------------------------
