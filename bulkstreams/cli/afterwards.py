@@ -37,6 +37,7 @@ OfStates = Annotated[
     str | None,
     typer.Option("--state", metavar="S[,S]", help="Only records in these states. [created,conflict,invalid]"),
 ]
+AtTenant = Annotated[str | None, typer.Option(metavar="NAME", help="Only streams at this tenant of the ledger.")]
 Event = Annotated[str, typer.Option("--event", metavar="TYPE", help="The type of the test event.")]
 Patience = Annotated[float, typer.Option(metavar="S", min=0.0, help="Seconds that a delivery is waited for.")]
 
@@ -47,7 +48,7 @@ def undo(
     dry_run: DryRun = False,
     force: Force = False,
     state: OfStates = None,
-    tenant: flags.Tenant = None,
+    tenant: AtTenant = None,
     config: flags.Config = None,
     base_url: flags.BaseUrl = None,
     token_file: flags.TokenFile = None,
@@ -69,7 +70,12 @@ def undo(
         max_failures,
     )  # fmt: skip
     options = ErrandOptions(
-        kind=Kind.UNDO, ledger=ledger, states=_states(state), limit=limit, manner=Manner(force=force, dry=dry_run)
+        kind=Kind.UNDO,
+        ledger=ledger,
+        states=_states(state),
+        tenant=tenant,
+        limit=limit,
+        manner=Manner(force=force, dry=dry_run),
     )
     _confirm(options, settings, "delete", yes=yes)
     raise typer.Exit(_do(options, settings, progress, as_json=as_json))
@@ -82,7 +88,7 @@ def activate(
     dry_run: DryRun = False,
     force: Force = False,
     state: OfStates = None,
-    tenant: flags.Tenant = None,
+    tenant: AtTenant = None,
     config: flags.Config = None,
     base_url: flags.BaseUrl = None,
     token_file: flags.TokenFile = None,
@@ -107,6 +113,7 @@ def activate(
         kind=Kind.DISABLE if off else Kind.ENABLE,
         ledger=ledger,
         states=_states(state),
+        tenant=tenant,
         limit=limit,
         manner=Manner(force=force, dry=dry_run),
     )
@@ -119,7 +126,7 @@ def smoke(
     event: Event = "user.created",
     patience: Patience = 60.0,
     state: OfStates = None,
-    tenant: flags.Tenant = None,
+    tenant: AtTenant = None,
     config: flags.Config = None,
     base_url: flags.BaseUrl = None,
     token_file: flags.TokenFile = None,
@@ -144,6 +151,7 @@ def smoke(
         kind=Kind.SMOKE,
         ledger=ledger,
         states=_states(state),
+        tenant=tenant,
         event=event,
         limit=limit,
         manner=Manner(patience_s=patience),

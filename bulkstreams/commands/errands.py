@@ -17,6 +17,7 @@ from typing import Any, Final
 from bulkstreams.client import Client
 from bulkstreams.commands.copying import copy_ledger
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.results import no_such_tenant
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
@@ -57,6 +58,7 @@ class ErrandOptions:
     kind: Kind
     ledger: Path
     states: Collection[State] = UNDOABLE
+    tenant: str | None = None
     event: str | None = None
     limit: int | None = None
     manner: Manner = field(default_factory=Manner)
@@ -77,8 +79,11 @@ class ErrandReport:
 class ErrandSession(Session):
     """A ledger that is held, and the fleet that does its errands. `execute` does them to their end."""
 
-    def __init__(self, ledger: Ledger, book: ErrandBook, fleet: Fleet, options: ErrandOptions, live: Live) -> None:
+    def __init__(
+        self, ledger: Ledger, book: ErrandBook, fleet: Fleet, options: ErrandOptions, plan: Plan, live: Live
+    ) -> None:
         super().__init__(fleet)
+        self._plan = plan
         self._ledger = ledger
         self._book = book
         self._fleet = fleet
@@ -89,7 +94,7 @@ class ErrandSession(Session):
     async def execute(self) -> ErrandReport:
         """Note what is to be done, do it, end the run in the ledger, and report."""
         ledger, fleet, options = self._ledger, self._fleet, self._options
-        self._sites = await self._book.begin(Plan(states=options.states, event=options.event))
+        self._sites = await self._book.begin(self._plan)
         with LedgerReader(ledger.path) as reader:
             self._live.engine, self._live.reader = fleet, reader
             if fleet.stopped is None:
@@ -205,22 +210,37 @@ async def open_errands(
     """
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
-        for sites in (reader.created(options.states), reader.unfinished(options.kind)):
-            check_sites(wiring, options.ledger, sites, reader.default_address())
+        plan = _plan(options, settings, reader)
+        check_sites(wiring, options.ledger, reader.created(plan.states, plan.tenants), reader.default_address())
     if not options.manner.dry:
-        async with _open(options, options.ledger, settings, wiring, live) as session:
+        async with _open(options, plan, options.ledger, settings, wiring, live) as session:
             yield session
         return
     with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
         copy = Path(folder) / options.ledger.name
         copy_ledger(options.ledger, copy)
-        async with _open(options, copy, settings, wiring, live) as session:
+        async with _open(options, plan, copy, settings, wiring, live) as session:
             yield session
+
+
+def _plan(options: ErrandOptions, settings: Settings, reader: LedgerReader) -> Plan:
+    """Return what is asked of the ledger; `--tenant` may have another name for one of its tenants.
+
+    Raises UsageError where the ledger has no such tenant.
+    """
+    tenants = None
+    if options.tenant is not None:
+        address = None if settings.default is None else settings.default.address
+        known = reader.addresses()
+        tenants = [name for name, at in known.items() if name == options.tenant or at == address]
+        if not tenants:
+            raise no_such_tenant(reader, options.tenant)
+    return Plan(states=options.states, tenants=tenants, event=options.event)
 
 
 @asynccontextmanager
 async def _open(
-    options: ErrandOptions, path: Path, settings: Settings, wiring: Wiring, live: Live
+    options: ErrandOptions, plan: Plan, path: Path, settings: Settings, wiring: Wiring, live: Live
 ) -> AsyncIterator[ErrandSession]:
     with Ledger.open(path) as ledger:
         await ledger.begin_run(time.time())
@@ -241,7 +261,7 @@ async def _open(
         )
         connect = only_reading(settings.timeout_s) if options.manner.dry else None
         fleet = Fleet(terms, Recorder(book, live.errands_settled), SystemClock(), connect=connect)
-        yield ErrandSession(ledger, book, fleet, options, live)
+        yield ErrandSession(ledger, book, fleet, options, plan, live)
 
 
 def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:
@@ -301,6 +321,7 @@ def prospect(options: ErrandOptions, settings: Settings, environment: Mapping[st
     """Return what a command would be about, asking nobody but the ledger; raises as `check_sites`."""
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
-        found = Prospect(reader.created(options.states))
+        plan = _plan(options, settings, reader)
+        found = Prospect(reader.created(plan.states, plan.tenants))
         check_sites(wiring, options.ledger, found.sites, reader.default_address())
     return found

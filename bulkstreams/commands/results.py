@@ -43,10 +43,8 @@ def written(
 
     `as_lines`: the original lines in place of rows. Raises UsageError where the ledger has no such tenant.
     """
-    if tenant is not None and tenant not in (known := reader.addresses()):
-        raise UsageError(
-            f"{reader.path} holds no tenant {tenant!r}.", hint=f"Its tenants: {', '.join(known) or 'none yet'}."
-        )
+    if tenant is not None and tenant not in reader.addresses():
+        raise no_such_tenant(reader, tenant)
     if form is Format.TERRAFORM:
         if as_lines:
             raise UsageError("--as-input and --format terraform exclude each other.", hint="Leave one of them out.")
@@ -55,6 +53,12 @@ def written(
     if as_lines:
         return as_input(results, reader.path.absolute().parent)
     return (text.encode() for text in (as_csv if form is Format.CSV else as_jsonl)(results))
+
+
+def no_such_tenant(reader: LedgerReader, tenant: str) -> UsageError:
+    """Return the error that says that a ledger has no tenant of a name."""
+    known = ", ".join(reader.addresses()) or "none yet"
+    return UsageError(f"{reader.path} holds no tenant {tenant!r}.", hint=f"Its tenants: {known}.")
 
 
 def row(result: Result) -> dict[str, Any]:

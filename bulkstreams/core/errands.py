@@ -94,7 +94,7 @@ SCOPES: Final[Mapping[Kind, tuple[str, ...]]] = {
 FINE: Final = frozenset({Fate.DELETED, Fate.SWITCHED, Fate.ALREADY, Fate.DELIVERED})
 """Fates that nobody has to look at; a stream that is gone is fine for an undo alone."""
 
-FRESH_S: Final = 30.0
+FRESH_S: Final = 5.0
 """Seconds for which a look says how a stream is; an act that was kept back for longer looks once more."""
 
 POLL_FIRST_S: Final = 0.5
@@ -223,6 +223,16 @@ def is_stale(errand: Errand, now: float) -> bool:
     if errand.step is not Step.ACT or errand.looked_at is None or errand.looks > 1:
         return False
     return now - errand.looked_at > FRESH_S
+
+
+def urgency(errand: Errand) -> tuple[int, float]:
+    """Return what an errand is sorted by where a gate lets few through: acts on what was looked at go first.
+
+    The newest look before older ones, so that one which was looked at again is not kept back again.
+    """
+    if errand.step is Step.ACT and errand.looked_at is not None:
+        return 0, -errand.looked_at
+    return 1, 0.0
 
 
 def delay(errand: Errand, settle_s: float, draw: float) -> float:

@@ -7,10 +7,12 @@ what an answer means.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -58,6 +60,8 @@ class Errands:
         self._recorder = lane.tools.recorder
         self._clock = lane.tools.clock
         self._after = 0
+        self._at_gate: list[tuple[int, float, int, Errand]] = []  # a heap, the most urgent first
+        self._turns = itertools.count()
         self.scopes = "the scopes " + ", ".join(SCOPES[book.kind])
         self.looks_first = True
 
@@ -101,12 +105,14 @@ class Errands:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     async def send(self, claim: Errand, prepared: Errand) -> None:
-        """Take an errand's next step."""
-        lane, errand = self._lane, await self._intend(prepared)
+        """Take an errand's next step, or another's that must not wait: there is one at the gate for each who does."""
+        lane, ours = self._lane, await self._intend(prepared)
         if not lane.going:
-            lane.put_back(errand)
+            lane.put_back(ours)
             return
-        let = await passage(lane, errand.id)
+        heappush(self._at_gate, (*errands.urgency(ours), next(self._turns), ours))
+        let = await passage(lane, lambda: self._at_gate[0][-1].id)
+        errand = heappop(self._at_gate)[-1]  # what is most urgent by now, be it in whose hands it may
         if let is None:
             lane.put_back(errand)
             return

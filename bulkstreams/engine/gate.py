@@ -5,6 +5,7 @@ This module must never send anything, nor keep what it did not let through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ class Passage(NamedTuple):
     token: str
 
 
-async def passage(lane: Lane, who: int) -> Passage | None:
-    """Wait until a request may go for `who`; None: it may not now, and is to be put back."""
+async def passage(lane: Lane, who: Callable[[], int]) -> Passage | None:
+    """Wait until a request may go, which is `who`'s by then; None: none may now, and it is to be put back."""
     token = lane.tokens.current() or await lane.tokens.fetch()
     if token is None:
         return None
@@ -28,7 +29,7 @@ async def passage(lane: Lane, who: int) -> Passage | None:
         ticket = await lane.limiter.acquire(lambda: lane.in_flight)
     if ticket is None:
         return None
-    if lane.holding or not lane.breaker.go(who):
+    if lane.holding or not lane.breaker.go(who()):
         lane.limiter.lost(ticket)
         return None
     return Passage(ticket, token)

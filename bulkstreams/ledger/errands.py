@@ -54,28 +54,46 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which records errands are for: those in `states` whose stream this ledger created. `event`: what is sent."""
+    """Which records errands are for: those in `states` whose stream this ledger created, at `tenants` (None: all).
+
+    `event`: what is sent.
+    """
 
     states: Collection[State] = UNDOABLE
+    tenants: Collection[str] | None = None
     event: str | None = None
 
 
-_ELIGIBLE: Final = """
+AT_TENANTS: Final = """
+    (:tenants IS NULL OR record.tenant IN (
+         SELECT id FROM tenant WHERE name IN (SELECT value FROM json_each(:tenants))))"""
+
+_ELIGIBLE: Final = f"""
     EXISTS (SELECT 1 FROM record WHERE record.id = errand.record AND record.anchor = 'created'
                AND record.remote_id = errand.remote_id
-               AND record.state IN (SELECT value FROM json_each(:states)))"""
+               AND record.state IN (SELECT value FROM json_each(:states)) AND {AT_TENANTS})"""  # noqa: S608
 
-_ADD: Final = """
+_ADD: Final = f"""
     INSERT INTO errand (record, tenant, kind, remote_id, created_at, state, event, run)
     SELECT id, tenant, :kind, remote_id, settled_at, 'pending', :event, :run FROM record
      WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(:states))
+       AND {AT_TENANTS}
      ORDER BY id
-    ON CONFLICT DO NOTHING"""
+    ON CONFLICT DO NOTHING"""  # noqa: S608
 
 _DROP: Final = f"""
     DELETE FROM errand WHERE kind = :kind AND state = 'pending' AND intent_at IS NULL AND delivery IS NULL
        AND NOT {_ELIGIBLE}"""  # noqa: S608
 """What was never begun and is not asked for any more."""
+
+_LEAVE: Final = f"""
+    UPDATE errand SET state = CASE WHEN delivery IS NULL THEN 'failed' ELSE 'unconfirmed' END,
+                      message = 'begun by a command before, and not asked for by a later one'
+     WHERE kind = :kind AND state = 'pending' AND NOT {_ELIGIBLE}"""  # noqa: S608
+"""What was begun and is not asked for: it keeps its intent, for the next command that asks for it."""
+
+_ADOPT: Final = "UPDATE errand SET run = :run WHERE kind = :kind AND state = 'pending'"
+"""What is left of a command that a narrower one takes the place of is the newer one's."""
 
 _TAKE_UP: Final = f"""
     UPDATE errand SET state = 'pending', attempts = 0, http_status = NULL, error_code = NULL, message = NULL,
@@ -107,26 +125,30 @@ def begin(db: sqlite3.Connection, kind: Kind, plan: Plan, run: int) -> dict[Tena
     """Note what is to be done, and return where. What an earlier command of the kind left is part of it.
 
     Where there is nothing to do, the command before stays the newest: a rerun of what is done tells the same counts.
+    One that asks for less than what is left of the command before is another, and does no more than it was asked for.
     """
     values = {
         "kind": kind.value,
         "opposite": OPPOSITE.get(kind),
-        "states": _list(plan.states),
+        "states": as_list(plan.states),
+        "tenants": None if plan.tenants is None else as_list(plan.tenants),
         "event": plan.event,
         "run": run,
     }
-    db.execute(_DROP, values)
-    goes_on = is_unfinished(db, kind)
+    narrower = sum(db.execute(sql, values).rowcount for sql in (_DROP, _LEAVE)) > 0
+    goes_on = not narrower and is_unfinished(db, kind)
+    if narrower:
+        db.execute(_ADOPT, values)
     fates = [*_AGAIN[kind], *(() if goes_on else _ANEW.get(kind, ()))]
     if kind is Kind.SMOKE:
         db.execute(_OTHER_EVENT, values)
-    db.execute(_TAKE_UP, {**values, "fates": _list(fates)})
+    db.execute(_TAKE_UP, {**values, "fates": as_list(fates)})
     db.execute(_ADD, values)
     if kind in OPPOSITE:
         for sql in _OVERTAKE:
             db.execute(sql, values)
     found = db.execute(_SITES, values).fetchall()
-    if found and not goes_on:
+    if narrower or (found and not goes_on):
         mark = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
         db.execute(mark, (MARK + kind, str(run)))
     return {TenantName(name): Site(address, pending) for name, address, pending in found}
@@ -220,7 +242,8 @@ def settle(db: sqlite3.Connection, kind: Kind, outcomes: Sequence[Outcome], run:
         db.execute(_CLEARED, values)
 
 
-def _list(values: Collection[str]) -> str:
+def as_list(values: Collection[str]) -> str:
+    """Return texts as a statement takes them, for `json_each`."""
     return orjson.dumps([str(value) for value in values]).decode()
 
 

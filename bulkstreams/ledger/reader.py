@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -22,7 +22,7 @@ from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.damage import examine
-from bulkstreams.ledger.errands import MARK, UNDOABLE, Site
+from bulkstreams.ledger.errands import AT_TENANTS, MARK, UNDOABLE, Site, as_list
 from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
@@ -339,28 +339,16 @@ class LedgerReader:
             event=max((event for *_, event in rows if event is not None), default=None),
         )
 
-    def created(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:
-        """Count by tenant the streams that this ledger created and that stand, as far as it knows, for their records.
+    def created(self, states: Collection[State] = UNDOABLE, tenants: Collection[str] | None = None) -> dict[str, Site]:
+        """Count by tenant, of some or all, the streams that this ledger created and that, as far as it knows, stand.
 
         Records of every reading count: what is no longer in the input was created all the same.
         """
         rows = self._ask(
-            """SELECT tenant.name, address, count(*) FROM record JOIN tenant ON tenant.id = record.tenant
-                WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(?))
-                GROUP BY tenant.id ORDER BY tenant.id""",
-            (orjson.dumps([str(state) for state in states]).decode(),),
-        )
-        return {str(name): Site(str(address), count) for name, address, count in rows}
-
-    def unfinished(self, kind: Kind) -> dict[str, Site]:
-        """Count by tenant the errands of a kind that a command which was cut short left to do."""
-        if not self._has_errands():
-            return {}
-        rows = self._ask(
-            """SELECT tenant.name, address, count(*) FROM errand INDEXED BY errand_pending
-                 JOIN tenant ON tenant.id = errand.tenant
-                WHERE kind = ? AND state = 'pending' GROUP BY tenant.id ORDER BY tenant.id""",
-            (kind.value,),
+            f"""SELECT tenant.name, address, count(*) FROM record JOIN tenant ON tenant.id = record.tenant
+                WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(:states))
+                  AND {AT_TENANTS} GROUP BY tenant.id ORDER BY tenant.id""",  # noqa: S608
+            {"states": as_list(states), "tenants": None if tenants is None else as_list(tenants)},
         )
         return {str(name): Site(str(address), count) for name, address, count in rows}
 

@@ -404,6 +404,15 @@ def test_an_act_that_was_kept_back_looks_once_more_but_not_for_ever() -> None:
     assert not errands.is_stale(act._replace(step=Step.LOOK), 999.0)
 
 
+def test_what_was_looked_at_goes_before_what_was_not() -> None:
+    """The newest look first: an older one is repeated anyway. A test event follows no look, and is in no hurry."""
+    old = look(errand(), UNTOUCHED)
+    assert isinstance(old, Errand)
+    new = old._replace(looked_at=101.0)
+    event = errand(Kind.SMOKE)._replace(step=Step.ACT)
+    assert sorted([event, old, errand(), new], key=errands.urgency) == [new, old, event, errand()]
+
+
 # -- what is remembered -----------------------------------------------------------------------------------------------
 
 

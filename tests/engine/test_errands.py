@@ -445,6 +445,27 @@ def test_a_look_that_has_grown_old_is_repeated_before_the_act() -> None:
     assert rig.book.fates() == ["changed"]
 
 
+def test_at_a_slow_gate_each_act_follows_its_look() -> None:
+    """However many wait there: what was looked at goes next, and nobody has time to change it in between."""
+    rig = Rig(Tenant(12), ceiling=Ceiling(rate=2.0, burst=1))
+    rig.run()
+    assert rig.book.fates() == ["deleted"] * 12
+    looked, deleted = rig.tenant.asked[::2], rig.tenant.asked[1::2]
+    assert {request for request, _ in looked} == {"look"}
+    assert deleted == [("delete", id_) for _, id_ in looked]
+
+
+def test_an_act_that_is_refused_for_now_goes_first_when_it_may() -> None:
+    """A 429 sends it back to the gate, where it passes all who only want to look."""
+    rig = Rig(Tenant(12), ceiling=Ceiling(rate=2.0, burst=1))
+    streams = rig.tenant.streams
+    rig.tenant.told = first("delete", 429)
+    rig.run()
+    assert rig.book.fates() == ["deleted"] * 12
+    ids = [one["id"] for one in streams]
+    assert rig.tenant.asked == [(request, id_) for id_ in ids for request in ("look", "delete", "delete")]
+
+
 # -- seats, stops -----------------------------------------------------------------------------------------------------
 
 

@@ -114,17 +114,50 @@ async def test_states_narrow_what_is_to_be_done(path: Path) -> None:
 
 
 @in_loop
-async def test_what_was_begun_is_ended_whatever_the_states(path: Path) -> None:
-    """A delete that may be at work is not forgotten because a later command is narrower."""
+async def test_what_was_begun_and_is_not_asked_for_any_more_is_left(path: Path) -> None:
+    """Nothing is done to it; a delete that may be at work is not forgotten, and whoever asks for it again is told."""
     with await start(path) as ledger:
         await create(ledger, "a", "b")
         book = ledger.errands(Kind.UNDO)
         await book.begin(Plan())
         one, _ = await claimed(ledger, Kind.UNDO)
         await settle(ledger, Kind.UNDO, outcome(one, Fate.PENDING, settled_at=None))
-        assert await book.begin(Plan(states=[State.CONFLICT])) == {ACME: Site(ADDRESS, 1)}
-        (again,) = await claimed(ledger, Kind.UNDO)
-        assert (again.id, again.intent_at, again.attempts) == (one.id, 30.0, 1)
+        await ledger.begin_run(41.0)
+        assert await book.begin(Plan(states=[State.CONFLICT])) == {}
+        assert await claimed(ledger, Kind.UNDO) == []
+        assert fates(path, Kind.UNDO) == {}
+        assert await book.begin(Plan()) == {ACME: Site(ADDRESS, 2)}
+        again, fresh = await claimed(ledger, Kind.UNDO)
+        assert (again.id, again.intent_at) == (one.id, 30.0)
+        assert fresh.intent_at is None
+
+
+@in_loop
+async def test_a_test_event_that_is_not_asked_for_any_more_is_left_unconfirmed(path: Path) -> None:
+    """It was taken; nobody waits for its delivery now."""
+    with await start(path) as ledger:
+        await create(ledger, "a")
+        await ledger.errands(Kind.SMOKE).begin(Plan(event=EVENT))
+        (one,) = await claimed(ledger, Kind.SMOKE)
+        await settle(ledger, Kind.SMOKE, outcome(one, Fate.PENDING, settled_at=None, delivery="evt_1"))
+        assert await ledger.errands(Kind.SMOKE).begin(Plan(tenants=["another"], event=EVENT)) == {}
+        assert ask(path, "SELECT state FROM errand") == [("unconfirmed",)]
+
+
+@in_loop
+async def test_a_narrower_command_counts_what_it_was_asked_for(path: Path) -> None:
+    """What is left of the one before is its own; what that has done is not."""
+    with await start(path) as ledger:
+        await create(ledger, "a", "b", "c")
+        book = ledger.errands(Kind.UNDO)
+        await book.begin(Plan())
+        first, *_ = await claimed(ledger, Kind.UNDO)
+        await settle(ledger, Kind.UNDO, outcome(first, Fate.DELETED))
+        await ledger.end_run(40.0, 4, {})
+        await ledger.begin_run(41.0)
+        await read(ledger, [good("a"), good("b", "disabled"), good("c")], source="another")
+        await book.begin(Plan(states=[State.CONFLICT]))
+        assert fates(path, Kind.UNDO) == {"pending": 1}
 
 
 @in_loop
@@ -408,20 +441,20 @@ async def test_failures_are_told_by_cause_with_an_example(path: Path) -> None:
 
 
 @in_loop
-async def test_what_stands_and_what_was_left_is_told_by_tenant(path: Path) -> None:
-    """What a command would be about, and what one that was cut short left."""
+async def test_what_stands_is_told_by_tenant(path: Path) -> None:
+    """What a command would be about."""
     with await start(path) as ledger:
         await create(ledger, "a", "b")
         with LedgerReader(path) as reader:
             assert reader.created() == {ACME: Site(ADDRESS, 2)}
             assert reader.created([State.CONFLICT]) == {}
-            assert reader.unfinished(Kind.UNDO) == {}
+            assert reader.created(tenants=[ACME]) == {ACME: Site(ADDRESS, 2)}
+            assert reader.created(tenants=["another"]) == {}
             assert reader.doubtful() == 0
         await ledger.errands(Kind.UNDO).begin(Plan())
         one, _ = await claimed(ledger, Kind.UNDO)
         await settle(ledger, Kind.UNDO, outcome(one, Fate.DELETED))
         with LedgerReader(path) as reader:
-            assert reader.unfinished(Kind.UNDO) == {ACME: Site(ADDRESS, 1)}
             assert reader.created() == {ACME: Site(ADDRESS, 1)}
 
 
@@ -479,7 +512,6 @@ async def test_a_ledger_of_an_older_format_has_no_errands_to_tell_of(path: Path)
     with LedgerReader(path) as reader:
         assert reader.errands(Kind.UNDO).total == 0
         assert reader.errand_failures(Kind.UNDO) == []
-        assert reader.unfinished(Kind.UNDO) == {}
         assert not reader.has_deliveries()
         assert reader.created() == {ACME: Site(ADDRESS, 1)}
         assert [one.delivery for one in reader.results()] == [None]

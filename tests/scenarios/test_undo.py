@@ -154,6 +154,24 @@ def test_a_limit_takes_so_many_and_the_rerun_the_rest(make: Callable[..., Scene]
     assert is_undone(scene)
 
 
+@pytest.mark.parametrize("point", ["delete.before:1", "delete.after:3"])
+def test_an_undo_that_was_killed_is_not_gone_on_with_by_one_that_asks_for_less(
+    make: Callable[..., Scene], point: str
+) -> None:
+    """What was begun is left, confirmed or not: only who asks for it again has it deleted, and it counts as ours."""
+    scene = make(6)
+    assert scene.run("undo", env={VARIABLE: point}).code == -KILL
+    begun = scene.desk.ask("SELECT count(*) FROM errand WHERE intent_at IS NOT NULL")[0][0]
+    asked = scene.books["requests"]["delete"] if point.endswith("3") else 0
+    assert begun > asked
+    for yes in ([], ["--yes"]):
+        ended = scene.desk.run("undo", LEDGER, "--base-url", scene.server.url, "--state", "conflict", "--json", *yes)
+        assert (ended.code, ended.records) == (0, {}), ended
+    assert scene.books["requests"].get("delete", 0) == asked
+    assert scene.run("undo").records == {"total": 6, "deleted": 6}
+    assert is_undone(scene)
+
+
 # -- asking -----------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +412,35 @@ def test_a_tenant_that_is_not_configured_any_more_is_wrong_usage(desk: Desk, ser
     assert ended.code == 2
     assert "the ledger has streams at the tenant two" in ended.err
     assert len(one.streams("one")) == 2
+
+
+def test_one_tenant_can_be_undone_alone(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Nothing is sent to the other, also where an undo of both was killed; each tenant's counts are its own."""
+    one, two = serve(), serve()
+    desk.write("bulkstreams.toml", configuration({"one": one, "two": two}))
+    desk.write("in.jsonl", for_each(["one", "two"], webhooks(4)))
+    assert desk.run("run", "in.jsonl", "--json").records == {"total": 8, "created": 8}
+    assert desk.run("undo", LEDGER, "--yes", env={VARIABLE: "delete.before:1"}).code == -KILL
+    ended = desk.run("undo", LEDGER, "--tenant", "two")
+    assert ended.code == 2
+    assert f"nobody confirmed to delete 4 event streams at {two.url_of('two')}" in ended.err
+    ended = desk.run("undo", LEDGER, "--tenant", "two", "--yes", "--json")
+    assert (ended.code, ended.records) == (0, {"total": 4, "deleted": 4}), ended
+    assert (len(one.streams("one")), two.streams("two"), one.requests("delete")) == (4, [], 0)
+    ended = desk.run("undo", LEDGER, "--yes", "--json")
+    assert (ended.code, ended.records) == (0, {"total": 4, "deleted": 4}), ended
+    assert one.streams("one") == []
+
+
+def test_a_tenant_that_the_ledger_does_not_have_is_wrong_usage(make: Callable[..., Scene]) -> None:
+    """Its own are named."""
+    scene = make(1)
+    (scene.desk.folder / "bulkstreams.toml").write_text('[tenants.acme]\ndomain = "acme.eu.auth0.com"\ntoken = "t"\n')
+    ended = scene.desk.run("undo", LEDGER, "--tenant", "acme", "--yes")
+    assert ended.code == 2
+    assert "holds no tenant 'acme'" in ended.err
+    assert f"127.0.0.1:{scene.server.port}" in ended.err
+    assert scene.desk.states() == {"created": 1}
 
 
 def test_a_token_without_the_scope_stops_its_tenant_and_names_it(make: Callable[..., Scene]) -> None:
