@@ -207,6 +207,18 @@ def test_a_limit_that_leaves_records_over_is_no_success(desk: Desk, server: Serv
     assert plan(desk, server, "in.jsonl", "--limit", "5").code == 0
 
 
+def test_a_create_that_will_be_refused_counts_for_the_limit(desk: Desk, server: Server) -> None:
+    """A run takes it like any other, so it is left over where the limit is one short of it."""
+    desk.write("in.jsonl", [{"key": key, "stream": webhook("a")} for key in ("k1", "k2")])
+    planned = plan(desk, server, "in.jsonl", "--limit", "1")
+    assert (planned.code, planned.records) == (1, {"total": 2, "create": 1, "exists": 1})
+    assert plan(desk, server, "in.jsonl", "--limit", "2").code == 0
+    ran = desk.provision(server, "in.jsonl", "--limit", "1")
+    assert (ran.code, ran.records) == (4, {"total": 2, "created": 1, "pending": 1})
+    ran = desk.provision(server, "in.jsonl", "--limit", "2")
+    assert (ran.code, ran.records) == (0, {"total": 2, "created": 1, "exists": 1})
+
+
 def test_each_tenant_is_told_and_one_that_cannot_be_read_stops_no_other(
     desk: Desk, serve: Callable[..., Server]
 ) -> None:
