@@ -521,3 +521,21 @@ def test_of_two_lines_of_a_name_the_second_is_foreseen_to_be_refused(desk: Desk,
     ]
     ran = desk.provision(server, "in.jsonl", "--concurrency", "1")
     assert ran.records == {"total": 3, "created": 1, "exists": 1, "conflict": 1}
+
+
+def test_two_lines_of_a_name_may_mean_one_action(desk: Desk, serve: Callable[..., Server]) -> None:
+    """What the first creates is shown with the id of its action, so one line has the name of it and one the id."""
+    server = serve(actions=("audit=act_1", "other=act_2"))
+    texts = ["${action:audit}", "act_1", "${action:audit}", "act_2"]
+    rows = [
+        {"key": f"k{i}", "stream": webhook("a", destination={"type": "action", "configuration": {"action_id": text}})}
+        for i, text in enumerate(texts)
+    ]
+    for turn in (rows, [rows[1], rows[0], rows[3]]):
+        planned = plan(desk, server, desk.write("in.jsonl", turn))
+        assert planned.records == {"total": len(turn), "create": 1, "exists": len(turn) - 2, "conflict": 1}
+        (difference,) = planned.json["conflicts"][0]["differences"]
+        assert difference["wanted"] == "act_2"
+        assert difference["found"] == "act_1"
+    ran = desk.provision(server, desk.write("in.jsonl", rows), "--concurrency", "1")
+    assert ran.records == {"total": 4, "created": 1, "exists": 2, "conflict": 1}
