@@ -126,15 +126,16 @@ def _check_tenants(options: ExportOptions, base_url: str | None, token_file: Pat
 
 def _check_files(options: ExportOptions, others: Sequence[Path]) -> None:
     """Refuse to write over what is read, or twice into one file."""
-    taken = {one.resolve() for one in others}
+    taken = {os.path.realpath(one) for one in others}  # unlike resolve(), it bears links that lead in circles
     for flag, path in (("--output", options.output), ("--env-template", options.env_template)):
         if path is None:
             continue
         if path == Path("-"):
             raise UsageError(f"{flag} needs a file.", hint="The names also stand at the end of standard error.")
-        if path.resolve() in taken:
+        place = os.path.realpath(path)
+        if place in taken:
             raise UsageError(f"{flag} {path} would write over another file of this command.", hint="Name another one.")
-        taken.add(path.resolve())
+        taken.add(place)
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, open_session
 from bulkstreams.commands.session import Session
 from bulkstreams.config import Settings, default_ledger
-from bulkstreams.core.difference import Difference, by_name, differences, kept
+from bulkstreams.core.difference import Difference, by_id, by_name, differences, kept
 from bulkstreams.engine import Job, Onlooker
 from bulkstreams.errors import InputChangedError, LedgerError
 from bulkstreams.ledger import Inventory, Ledger, LedgerReader, Pair
@@ -80,12 +80,9 @@ class Comparison(Session, ABC, Generic[R]):
         Where streams are given a status in place of their lines', they may have been switched: it takes no part.
         """
         wanted = self._line(pair)
-        if first is not None:
-            found: Mapping[str, Any] = self._line(first)
-        else:
-            names = self.engine.actions.get(TenantName(pair.tenant or ""), {})
-            found = by_name(wanted, orjson.loads(pair.shown or b"{}"), names)
-        differing = differences(wanted, found)
+        names = self.engine.actions.get(TenantName(pair.tenant or ""), {})
+        shown = orjson.loads(pair.shown or b"{}") if first is None else by_id(self._line(first), names)
+        differing = differences(wanted, by_name(wanted, shown, names))
         return tuple(one for one in differing if one.path != "status" or self.grounds.options.set_status is None)
 
     def _line(self, pair: Pair) -> dict[str, Any]:

@@ -7,6 +7,7 @@ whole pass for it: a file is put in its place only once nothing is missing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -28,7 +29,7 @@ from bulkstreams.commands.spool import Piece, Spool
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import TOKEN_VARIABLES, Settings
 from bulkstreams.core.exporting import EVERYTHING, Wanted
-from bulkstreams.core.references import parse_reference
+from bulkstreams.core.references import Reference, parse_reference
 from bulkstreams.engine import Credential, Fleet, LanePlan, Limits, Terms
 from bulkstreams.engine.fleet import GRACE_S
 from bulkstreams.engine.lane import Lane
@@ -234,7 +235,10 @@ async def open_export(
         retries=settings.retries, timeout_s=settings.timeout_s, connections=connections(),
     )  # fmt: skip
     notes = Notes(live.say)
-    lines = Lines(notes, several=options.several, taken=[*TOKEN_VARIABLES, *_variables(settings)])
+    references = list(_references(settings))
+    _spare(options, [settings.folder / one.target for one in references if one.scheme == "file"])
+    variables = [one.target for one in references if one.scheme == "env"]
+    lines = Lines(notes, several=options.several, taken=[*TOKEN_VARIABLES, *variables])
     session = ExportSession(options, tenants, terms, lines, live)
     try:
         session.open(outlet)
@@ -260,12 +264,20 @@ def _located(options: ExportOptions, settings: Settings, wiring: Wiring) -> Iter
         yield TenantName(found[0])
 
 
-def _variables(settings: Settings) -> Iterator[str]:
-    """Yield the names of the variables that the configuration's own credentials are in."""
+def _references(settings: Settings) -> Iterator[Reference]:
+    """Yield where the configuration's own credentials are kept."""
     for tenant in (settings.default, *settings.tenants.values()):
         credentials = None if tenant is None else tenant.credentials
         for one in () if credentials is None else fields(credentials):
             text = getattr(credentials, one.name)
             reference = parse_reference(text) if isinstance(text, str) else None
-            if reference is not None and reference.scheme == "env":
-                yield reference.target
+            if reference is not None:
+                yield reference
+
+
+def _spare(options: ExportOptions, kept: Iterable[Path]) -> None:
+    """Raise UsageError where the export would replace a file that holds one of the configuration's credentials."""
+    places = {os.path.realpath(one) for one in kept}
+    for path in (options.output, options.env_template):
+        if path is not None and os.path.realpath(path) in places:
+            raise UsageError(f"{path} holds a credential of the configuration.", hint="Name another file.")

@@ -106,7 +106,7 @@ class TenantLines:
     def _tell(self, who: str, exported: Exported, problems: Iterable[Problem]) -> None:
         for path in exported.left_out:
             self._notes.tell(f"{path} left out", f"{who}: {path} is left out, since no create takes it")
-        if _tells_a_password(exported.definition):
+        if tells_a_password(exported.definition):
             kind = "a user or a password in the endpoint"
             self._notes.tell(kind, f"{who}: its endpoint holds a user or a password, which stands in the export")
         for problem in problems:
@@ -131,7 +131,7 @@ def _judge(data: bytes) -> tuple[tuple[Problem, ...], Key | None]:
     return found.problems, read_line(data, _LENIENT, lambda _: None).key
 
 
-def _tells_a_password(definition: Mapping[str, Any]) -> bool:
+def tells_a_password(definition: Mapping[str, Any]) -> bool:
     """Return whether an endpoint says who asks, as in `https://user:password@host`."""
     try:
         endpoint = definition["destination"]["configuration"]["webhook_endpoint"]

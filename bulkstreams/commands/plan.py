@@ -59,6 +59,9 @@ class PlanReport:
 class PlanSession(Comparison[PlanReport]):
     """A plan in the making."""
 
+    _in_vain = 0
+    """Records that a run would send and find refused: they count for `--limit`, too."""
+
     async def execute(self) -> PlanReport:
         """Look at the tenants, and say what a run would do."""
         await self.look()
@@ -118,6 +121,7 @@ class PlanSession(Comparison[PlanReport]):
                 if tenant not in self.listed:
                     found["unknown"] = found.pop("create", 0)
         for pair, _, becomes in self._refused():
+            self._in_vain += 1
             counts[pair.tenant or ""].update({"create": -1, becomes: 1})
         return counts
 
@@ -205,7 +209,8 @@ class PlanSession(Comparison[PlanReport]):
             return self.interrupted
         if self.engine.reasons or total["unknown"] or not self.engine.has_read:
             return ExitCode.STOPPED
-        short = self._limited(total["create"]) < total["create"]
+        sent = total["create"] + self._in_vain
+        short = self._limited(sent) < sent
         fails = any(total[part] for part in ("conflict", "invalid", "refused", "in_doubt"))
         return ExitCode.FAILURES if fails or short or lacks else ExitCode.OK
 

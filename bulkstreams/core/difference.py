@@ -69,9 +69,24 @@ def by_name(wanted: Mapping[str, Any], found: Mapping[str, Any], names: Mapping[
     here, there = _at(wanted, ACTION_ID), _at(found, ACTION_ID)
     if not isinstance(here, str) or parse_action(here) is None or not isinstance(there, str) or there not in names:
         return found
-    destination = found["destination"]
-    configuration = {**destination["configuration"], ACTION_ID[-1]: f"${{action:{names[there]}}}"}
-    return {**found, "destination": {**destination, "configuration": configuration}}
+    return _with_action(found, f"${{action:{names[there]}}}")
+
+
+def by_id(wanted: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return a definition as its stream will be shown: with its action's id in place of the name.
+
+    `names` as for `by_name`.
+    """
+    here = _at(wanted, ACTION_ID)
+    name = parse_action(here) if isinstance(here, str) else None
+    id_ = None if name is None else next((id_ for id_, one in names.items() if one == name), None)
+    return wanted if id_ is None else _with_action(wanted, id_)
+
+
+def _with_action(stream: Mapping[str, Any], action: str) -> Mapping[str, Any]:
+    destination = stream["destination"]
+    configuration = {**destination["configuration"], ACTION_ID[-1]: action}
+    return {**stream, "destination": {**destination, "configuration": configuration}}
 
 
 def kept(stream: Mapping[str, Any]) -> dict[str, Any]:

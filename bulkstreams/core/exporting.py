@@ -104,7 +104,9 @@ def export(
         secrets = _authorize(destination, secret, left_out)
         kept = _refer(destination, action)
     found["status"] = status
-    return Exported(definition=found, secrets=secrets, left_out=tuple(left_out), action_id=kept)
+    references = frozenset(str(Reference("env", name)) for name in secrets)
+    definition = {name: _without_secrets(one, references) for name, one in found.items()}
+    return Exported(definition=definition, secrets=secrets, left_out=tuple(left_out), action_id=kept)
 
 
 def _subscription(one: object, index: int, left_out: list[str]) -> object:
@@ -122,10 +124,15 @@ def _destination(shown: object, left_out: list[str]) -> Any:
     return found
 
 
-def _without_secrets(value: object) -> object:
+def _without_secrets(value: object, references: frozenset[str] = frozenset()) -> object:
+    """Return a value without what stands where secrets belong, at any depth, except for our own `references`."""
     if isinstance(value, dict):
-        return {name: _without_secrets(one) for name, one in value.items() if name not in SECRET_FIELDS}
-    return [_without_secrets(one) for one in value] if isinstance(value, list) else value
+        return {
+            name: _without_secrets(one, references)
+            for name, one in value.items()
+            if name not in SECRET_FIELDS or (isinstance(one, str) and one in references)
+        }
+    return [_without_secrets(one, references) for one in value] if isinstance(value, list) else value
 
 
 def _authorize(destination: object, secret: Callable[[str], str], left_out: list[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ This module must never judge what it finds; and what it could not see to its end
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bulkstreams.engine.asking import Asking
 from bulkstreams.model import Failure, Reply
@@ -14,6 +14,9 @@ from bulkstreams.schema import Page, read_page
 
 if TYPE_CHECKING:
     from bulkstreams.engine.lane import Lane
+
+MOST_REPEATED: Final = 20
+"""Pages in a row that show nothing but what an earlier one showed, after which a list goes in circles."""
 
 
 class Listing:
@@ -27,7 +30,9 @@ class Listing:
         names = {} if actions is None else actions
         self._asking = Asking(lane, lane.tenant, meanwhile, lambda body: read_page(body, names), lane.forbidden)
         self._cursor: str | None = None
-        self._seen: set[str] = set()
+        self._seen: set[str | None] = set()
+        self._pages: set[int] = set()  # what stood on each, as a hash
+        self._repeated = 0
         self._is_whole = False
 
     @property
@@ -52,14 +57,21 @@ class Listing:
                 return False
             await take(page)
             self._is_whole = page.next is None
-            if page.next in self._seen:
+            if not self._is_whole and self._goes_in_circles(page):
                 # A list that goes in circles was not seen whole, and what was not seen proves no absence.
                 self._asking.stop("lists its streams in circles")
                 return False
-            if page.next is not None:
-                self._cursor = page.next
-                self._seen.add(page.next)
+            self._cursor = page.next
         return True
+
+    def _goes_in_circles(self, page: Page) -> bool:
+        """Return whether a page leads back to an earlier one, or the last ones showed nothing new for too long."""
+        shown = hash(tuple([stream.id for stream in page.streams]))
+        self._repeated = self._repeated + 1 if shown in self._pages else 0
+        again = page.next in self._seen or self._repeated == MOST_REPEATED
+        self._pages.add(shown)
+        self._seen.add(page.next)
+        return again
 
     async def reach(self) -> bool:
         """Ask for the first page alone, until there is one; return whether there was."""

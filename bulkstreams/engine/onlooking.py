@@ -125,7 +125,7 @@ class Onlooker(Engine):
         listing = Listing(lane, "what it has is not known", self.actions.get(lane.tenant))
 
         async def look(lane: Lane) -> bool:
-            if referring is not None and not await referring.look_up():
+            if referring is not None and not (await referring.look_up() and await referring.check()):
                 return False
             return await listing.run(partial(self._keep, lane)) and self._seen(lane)
 

@@ -62,6 +62,9 @@ CREATE TABLE errand (                     -- what was done, or is to be, with a 
 CREATE INDEX errand_pending ON errand (kind, tenant, id) WHERE state = 'pending';
 """
 
+STANDING: Final = "CREATE INDEX IF NOT EXISTS record_standing ON record (tenant, remote_id) WHERE anchor IS NOT NULL"
+"""Makes an index that few ledgers need, and no format has: which records stand for some streams."""
+
 HAS_ERRANDS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'errand'"
 """Asks whether a ledger is of a format that has errands: one that is only read stays as old as it is."""
 

@@ -39,6 +39,9 @@ _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOU
 MOST_UNSENT: Final = 10_000
 """Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""
 
+MOST_SCANS: Final = 3
+"""Times that a process looks at every record for the streams of some, before an index is worth its making."""
+
 
 class Ledger:
     """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
@@ -49,6 +52,7 @@ class Ledger:
         self._writer = writer
         self._closed_in_order = closed_in_order
         self._tenants: dict[str, int] = {}
+        self._scans = 0
         self.run_id = 0
         self.run_name = ""
         self.reading_id = 0
@@ -317,10 +321,17 @@ class Ledger:
         await self._writer.do(operation)
 
     async def owned(self, tenant: TenantName, ids: Sequence[str]) -> set[str]:
-        """Return those of these stream ids that a record of the tenant stands for; it looks at every record."""
+        """Return those of these stream ids that a record of the tenant stands for.
+
+        It looks at every record; who asks so for page after page of a long list is given an index, lest the time grow
+        with the square of it.
+        """
         values = (self._tenants[tenant], orjson.dumps(list(ids)).decode())
         sql = """SELECT remote_id FROM record WHERE tenant = ? AND anchor IS NOT NULL
                     AND remote_id IN (SELECT value FROM json_each(?))"""
+        self._scans += 1
+        if self._scans == MOST_SCANS:
+            await self._writer.do(lambda db: db.execute(ledger_format.STANDING).rowcount)
         rows = await self._writer.do(lambda db: db.execute(sql, values).fetchall())
         return {id_ for (id_,) in rows}
 

@@ -315,6 +315,28 @@ def test_a_file_that_is_odd_is_told_and_stops_no_other(tmp_path: Path, text: str
     assert ended.code == 1
 
 
+def test_a_key_given_twice_in_a_file_of_all_streams_is_told(tmp_path: Path) -> None:
+    """It is told of the stream that has it, by its place there, and of no other."""
+    inner = json.dumps(webhook("b")["destination"]).replace('"method"', '"method": "basic", "method"')
+    whole = tmp_path / "tenant.json"
+    whole.write_text(f'{{"eventStreams": [{{"name": "a", "destination": {inner}}}, {json.dumps(webhook("c"))}]}}')
+    ended = run(whole)
+    twice = [one for one in ended.said if "twice" in one]
+    path = "destination.configuration.webhook_authorization.method"
+    assert twice == [f'{whole}: the stream "a": {path} is given twice; the last one counts']
+    assert (len(ended.rows), ended.code) == (2, 1)
+
+
+def test_a_password_within_an_endpoint_is_noted(tmp_path: Path) -> None:
+    """No reference can stand there, so the line has it; the note does not repeat it."""
+    made = webhook("a")
+    made["destination"]["configuration"]["webhook_endpoint"] = "https://ada:inline-word@example.com/"
+    ended = run(folder(tmp_path, a=made, b=webhook("b")))
+    assert ended.told.count('the stream "a": its endpoint holds a user or a password, which stands in the line') == 1
+    assert "inline-word" not in ended.told
+    assert ended.code == 0
+
+
 def test_a_file_that_deploy_cli_does_not_read_is_noted(tmp_path: Path) -> None:
     """A file that is no JSON, and a folder of YAML beside that of streams, are named, and need nobody."""
     made = folder(tmp_path, a=webhook("a"))

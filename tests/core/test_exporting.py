@@ -124,8 +124,12 @@ def test_a_value_in_the_place_of_a_secret_is_never_passed_on() -> None:
         webhook(method="hmac", **planted),
         {"type": "pigeon", "configuration": {"rings": [planted, 1]}},
         {"type": "webhook", "configuration": planted, **planted},
+        {"type": "webhook", "configuration": [planted]},
+        {"type": "action", "configuration": {"action_id": planted}},
+        webhook(method="basic", username=planted),
     ):
         assert "planted" not in repr(export(shown(destination), secret))
+    assert "planted" not in repr(export(shown(BEARER, status=planted, subscriptions=[{"event_type": planted}]), secret))
 
 
 @pytest.mark.parametrize(

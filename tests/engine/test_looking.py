@@ -10,7 +10,7 @@ import pytest
 
 from bulkstreams.core.pacing import Pacer
 from bulkstreams.engine.lane import Lane
-from bulkstreams.engine.listing import Listing
+from bulkstreams.engine.listing import MOST_REPEATED, Listing
 from bulkstreams.engine.looking import Looking
 from bulkstreams.engine.recorder import Unrecorded
 from bulkstreams.engine.tools import LaneSettings, Tools
@@ -116,6 +116,29 @@ def test_a_page_that_never_comes_stops_it_with_what_that_means() -> None:
     assert looker.seen == ["s0", "s1", "s2"]
     assert lane.stopped is not None
     assert "nothing was written" in lane.stopped
+
+
+@pytest.mark.parametrize("streams", [0, 3])
+def test_a_list_that_shows_the_same_for_ever_has_an_end(streams: int) -> None:
+    """Its cursors are all new, but nothing else is: it goes in circles, and was not seen whole."""
+    client = server(streams)
+    client.page_script = lambda n: client.reply(200, {"eventStreams": client.streams, "next": f"cursor {n}"})
+    lane = Looker(client).run()
+    assert lane.stopped is not None
+    assert "in circles" in lane.stopped
+    assert len(client.pages) == MOST_REPEATED + 1
+
+
+def test_empty_pages_now_and_then_are_no_circle() -> None:
+    """However many there are: behind each of them stands something new."""
+    client = server(2 * MOST_REPEATED, page_size=1)
+    nothing = {"eventStreams": []}
+    client.page_script = lambda n: (
+        client.reply(200, {**nothing, "next": f"0{client.pages[-1][1] or 0}"}) if n % 2 else None
+    )
+    looker = Looker(client)
+    assert looker.run().stopped is None
+    assert looker.seen == [f"s{i}" for i in range(2 * MOST_REPEATED)]
 
 
 def test_a_scope_that_is_missing_is_named() -> None:

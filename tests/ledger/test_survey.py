@@ -11,6 +11,7 @@ import pytest
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.ledger import Ledger, Row
+from bulkstreams.ledger.ledger import MOST_SCANS
 from bulkstreams.model import State, TenantName
 from tests.ledger import ACME, FILE, bad, bring, column, good, in_loop, mark, read, settled, start
 
@@ -230,3 +231,23 @@ async def test_a_stream_is_owned_within_its_tenant_alone(path: Path) -> None:
         await ledger.settle([created, settled(two, State.CONFLICT, remote_id="est_2")], Tally())
         assert await ledger.owned(ACME, ["est_1", "est_2"]) == {"est_1"}
         assert await ledger.owned(LOCAL, ["est_1", "est_2"]) == set()
+
+
+@in_loop
+async def test_who_asks_often_whose_streams_are_makes_nobody_look_at_every_record(path: Path) -> None:
+    """The answers are the same before there is an index, with it, and for what is settled once it is there."""
+    with await start(path) as ledger:
+        await add(ledger, *[(f"k{i}", None, mark(f"n{i}")) for i in range(4)])
+        claims = await ledger.claim(ACME, 4, 20.0)
+        for n, claim in enumerate(claims):
+            for _ in range(n * MOST_SCANS):
+                assert await ledger.owned(ACME, ["est_0", "est_3", "est_9"]) == ({"est_0"} if n else set())
+            await ledger.settle([settled(claim, State.CREATED, remote_id=f"est_{n}", first_sent_at=21.0)], Tally())
+        assert await ledger.owned(ACME, ["est_0", "est_3", "est_9"]) == {"est_0", "est_3"}
+    with closing(sqlite3.connect(path)) as db:
+        asked = "SELECT id FROM record WHERE tenant = 1 AND anchor IS NOT NULL AND remote_id IN ('est_0')"
+        (plan,) = db.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall()
+        assert "record_standing" in plan[-1]
+    with await start(path) as ledger:
+        await ledger.tenant(ACME, "https://acme.test")
+        assert await ledger.owned(ACME, ["est_2"]) == {"est_2"}

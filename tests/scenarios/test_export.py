@@ -246,6 +246,9 @@ def test_an_endpoint_with_a_password_is_told(desk: Desk, server: Server) -> None
         (["--tenant", "acme", "--output", "bulkstreams.toml"], "another file"),
         (["--tenant", "acme", "--output", "x", "--env-template", "x"], "another file"),
         (["--tenant", "acme", "--env-template", "-"], "needs a file"),
+        (["--tenant", "acme", "--output", "circle"], "Too many levels of symbolic links"),
+        (["--tenant", "acme", "--output", "the.token"], "holds a credential"),
+        (["--tenant", "acme", "--env-template", "the.token"], "holds a credential"),
         (["--tenant", "acme", "--env-template", "filled.env"], "holds more than names"),
         (["--tenant", "acme", "--outptu", "x"], "--output"),
     ],
@@ -254,7 +257,10 @@ def test_wrong_usage_is_told_before_anything_is_asked(desk: Desk, server: Server
     """Exit code 2, a remedy, no request, and no file that was not there before."""
     tables = configuration({"acme": server}).decode()
     tables += f'[tenants.poor]\nbase_url = "{server.url_of("poor")}"\ntoken = "${{env:POOR_TOKEN}}"\n'
+    tables += f'[tenants.kept]\nbase_url = "{server.url_of("kept")}"\ntoken = "${{file:the.token}}"\n'
     desk.write("bulkstreams.toml", tables.encode())
+    desk.write("the.token", b"")
+    (desk.folder / "circle").symlink_to("circle")
     desk.write("filled.env", b"AUDIT_TOKEN=mine\n")
     (desk.folder / "folder").mkdir()
     before = sorted(path.name for path in desk.folder.iterdir())

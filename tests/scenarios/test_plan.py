@@ -207,6 +207,18 @@ def test_a_limit_that_leaves_records_over_is_no_success(desk: Desk, server: Serv
     assert plan(desk, server, "in.jsonl", "--limit", "5").code == 0
 
 
+def test_a_create_that_will_be_refused_counts_for_the_limit(desk: Desk, server: Server) -> None:
+    """A run takes it like any other, so it is left over where the limit is one short of it."""
+    desk.write("in.jsonl", [{"key": key, "stream": webhook("a")} for key in ("k1", "k2")])
+    planned = plan(desk, server, "in.jsonl", "--limit", "1")
+    assert (planned.code, planned.records) == (1, {"total": 2, "create": 1, "exists": 1})
+    assert plan(desk, server, "in.jsonl", "--limit", "2").code == 0
+    ran = desk.provision(server, "in.jsonl", "--limit", "1")
+    assert (ran.code, ran.records) == (4, {"total": 2, "created": 1, "pending": 1})
+    ran = desk.provision(server, "in.jsonl", "--limit", "2")
+    assert (ran.code, ran.records) == (0, {"total": 2, "created": 1, "exists": 1})
+
+
 def test_each_tenant_is_told_and_one_that_cannot_be_read_stops_no_other(
     desk: Desk, serve: Callable[..., Server]
 ) -> None:
@@ -509,3 +521,21 @@ def test_of_two_lines_of_a_name_the_second_is_foreseen_to_be_refused(desk: Desk,
     ]
     ran = desk.provision(server, "in.jsonl", "--concurrency", "1")
     assert ran.records == {"total": 3, "created": 1, "exists": 1, "conflict": 1}
+
+
+def test_two_lines_of_a_name_may_mean_one_action(desk: Desk, serve: Callable[..., Server]) -> None:
+    """What the first creates is shown with the id of its action, so one line has the name of it and one the id."""
+    server = serve(actions=("audit=act_1", "other=act_2"))
+    texts = ["${action:audit}", "act_1", "${action:audit}", "act_2"]
+    rows = [
+        {"key": f"k{i}", "stream": webhook("a", destination={"type": "action", "configuration": {"action_id": text}})}
+        for i, text in enumerate(texts)
+    ]
+    for turn in (rows, [rows[1], rows[0], rows[3]]):
+        planned = plan(desk, server, desk.write("in.jsonl", turn))
+        assert planned.records == {"total": len(turn), "create": 1, "exists": len(turn) - 2, "conflict": 1}
+        (difference,) = planned.json["conflicts"][0]["differences"]
+        assert difference["wanted"] == "act_2"
+        assert difference["found"] == "act_1"
+    ran = desk.provision(server, desk.write("in.jsonl", rows), "--concurrency", "1")
+    assert ran.records == {"total": 4, "created": 1, "exists": 2, "conflict": 1}

@@ -239,6 +239,23 @@ def test_actions_are_compared_by_name(desk: Desk, serve: Callable[..., Server]) 
     ]  # fmt: skip
 
 
+def test_an_action_that_the_tenant_lacks_is_no_stream_that_is_missing(desk: Desk, serve: Callable[..., Server]) -> None:
+    """A run would not create it, and neither is it told to: `!` and the near names, with a ledger or without one."""
+    server = serve(actions=("audit=act_1",))
+    desk.write(
+        "in.jsonl", [webhook("a", destination={"type": "action", "configuration": {"action_id": "${action:adit}"}})]
+    )
+    for run in (False, True):
+        assert not run or desk.provision(server, "in.jsonl").code == 1
+        ended = verify(desk, server, "in.jsonl")
+        assert ended.code == 1, ended
+        (told,) = signs(ended, server)
+        assert told.startswith("! a (in.jsonl:1): destination.configuration.action_id: ")
+        assert 'no action named "adit" (did you mean "audit"?)' in told
+        assert "To create what is missing" not in ended.err
+        assert counts(desk, server, "in.jsonl") == {"total": 1, "invalid": 1}
+
+
 def test_json_has_the_first_hundred_findings(desk: Desk, server: Server) -> None:
     """All counts, and of what is not equal as much as somebody may want to look at."""
     server.seed(*webhooks(5))

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from bulkstreams.commands.deploy_cli.files import Found, Unread
+from bulkstreams.commands.deploy_cli.files import Found, Place, Unread
+from bulkstreams.commands.lines import tells_a_password
 from bulkstreams.core.exporting import METHODS, Exported, Keys, export, line
 from bulkstreams.core.keywords import file_stem
 from bulkstreams.core.naming import SecretNames
@@ -25,14 +26,13 @@ from bulkstreams.source import MAX_LINE
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _AUTHORIZATION: Final = ("destination", "configuration", "webhook_authorization")
+_ENDPOINT: Final = ("destination", "configuration", "webhook_endpoint")
 _HIDDEN: Final = frozenset({"", "_VALUE_NOT_SHOWN_"})
 """What deploy-cli writes for a value that it does not show."""
 
 _UNNAMED: Final = "undefined"
 _LOST: Final = "only the last is left; `bulkstreams export` reads them all from the tenant"
 _LENIENT: Final = Rules(allow_unknown_events=True)
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -136,6 +136,9 @@ def _noteworthy(shown: Mapping[str, Any], exported: Exported) -> Iterator[tuple[
     if exported.action_id is not None and _ID.fullmatch(exported.action_id):
         what = "its action is an id, which another tenant does not know; ${action:NAME} would do in each"
         yield "an action's id", ACTION_ID, what
+    if tells_a_password(exported.definition):
+        what = "its endpoint holds a user or a password, which stands in the line"
+        yield "a user or a password in the endpoint", _ENDPOINT, what
     secret, name = _secret_of(shown), next(iter(exported.secrets), "")
     if secret is None:
         return

@@ -7,6 +7,7 @@ may have been one, without saying so.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _MOST: Final = 64 * 1024 * 1024  # bytes of a file
 _LEFT_OUT: Final = (
     "Export again: AUTH0_EXCLUDED or AUTH0_INCLUDED_ONLY may leave event streams out, older versions do not know them."
 )
+
+Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,19 @@ def _in_folder(folder: Path, mappings: Mapping[str, Any]) -> Iterator[Found | Un
 def _json(path: Path, mappings: Mapping[str, Any]) -> Value:
     """Read a JSON file; raise UnreadableError where it is none."""
     found = Value(None)
+    twice: dict[int, tuple[dict[str, Any], list[str]]] = {}  # by the object, which is kept, lest another have its id
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(items)
         if len(made) < len(items):
-            found.twice += [(key,) for key in made if sum(key == one for one, _ in items) > 1]
+            twice[id(made)] = made, [key for key, count in Counter(key for key, _ in items).items() if count > 1]
         return made
 
     text = quote_markers(replace(_text(path), mappings), spaced=False)
     try:
         found.value = json.loads(text, object_pairs_hook=pairs, parse_int=_number, parse_constant=_number)
         json.dumps(found.value, ensure_ascii=False).encode()
-        _bound(found.value, yaml_text.DEEPEST)
+        found.twice = list(_given_twice(found.value, (), {id_: keys for id_, (_, keys) in twice.items()}))
     except json.JSONDecodeError as error:
         raise UnreadableError(f"is no JSON: {error.msg[0].lower()}{error.msg[1:]}", error.lineno) from None
     except UnicodeEncodeError:
@@ -132,12 +136,15 @@ def _number(text: str) -> float:
     return int(text) if text.lstrip("-").isdigit() and len(text) <= 15 else float(text.replace("Infinity", "inf"))
 
 
-def _bound(value: object, deepest: int) -> None:
-    """Raise RecursionError where a value is nested more deeply than any stream."""
-    if deepest == 0:
+def _given_twice(value: object, place: Place, twice: Mapping[int, Sequence[str]]) -> Iterator[Place]:
+    """Yield the places of keys given twice; raise RecursionError where a value is nested too deeply."""
+    if len(place) == yaml_text.DEEPEST:
         raise RecursionError
-    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _bound(one, deepest - 1)
+    if isinstance(value, dict):
+        yield from ((*place, key) for key in twice.get(id(value), ()))
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, one in inner:
+        yield from _given_twice(one, (*place, step), twice)
 
 
 def _in_file(path: Path, mappings: Mapping[str, Any]) -> Iterator[Found | Unread]:
@@ -168,8 +175,9 @@ def _in_json(path: Path, mappings: Mapping[str, Any]) -> Iterator[Found]:
     streams = whole[SECTION]
     if not isinstance(streams, list | None):
         raise UnreadableError(f"{SECTION} is no list")
-    for one in streams or ():
-        yield Found(str(path), Value(one))
+    for i, one in enumerate(streams or ()):
+        twice = [place[2:] for place in value.twice if place[:2] == (SECTION, i)]
+        yield Found(str(path), Value(one, twice=twice))
 
 
 def _section(path: Path, mappings: Mapping[str, Any]) -> list[Node]:
