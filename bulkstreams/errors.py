@@ -82,6 +82,10 @@ class LedgerWriteError(LedgerError):
     """The ledger could not be written: full disk, read-only folder, I/O error."""
 
 
+class LedgerFullError(LedgerWriteError):
+    """The disk that holds the ledger is full."""
+
+
 class OutputError(BulkstreamsError):
     """Standard output takes nothing more."""
 

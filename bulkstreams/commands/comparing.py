@@ -24,7 +24,7 @@ from bulkstreams.commands.session import Session
 from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.difference import Difference, by_id, by_name, differences, kept
 from bulkstreams.engine import Job, Onlooker
-from bulkstreams.errors import InputChangedError, LedgerError
+from bulkstreams.errors import InputChangedError, LedgerError, LedgerFullError, LedgerWriteError
 from bulkstreams.ledger import Inventory, Ledger, LedgerReader, Pair
 from bulkstreams.ledger import Live as LiveStream
 from bulkstreams.model import TenantName
@@ -158,9 +158,17 @@ async def open_comparison(
 
 @contextmanager
 def _named(copy: Path, path: Path) -> Iterator[None]:
-    """Tell what is wrong with the copy of a ledger as what is wrong with the ledger: people know no copy."""
+    """Tell what is wrong with the copy of a ledger as what is wrong with the ledger: people know no copy.
+
+    But the disk that is full is never the ledger's, for nothing is written there.
+    """
     try:
         yield
+    except LedgerFullError:
+        raise LedgerWriteError(
+            f"what is compared cannot be kept in a temporary folder ({copy.parent.parent}): its disk is full.",
+            hint="Make room, or name another folder in TMPDIR, then run the same command again.",
+        ) from None
     except LedgerError as error:
         texts = (text.replace(str(copy), str(path)) for text in (error.message, error.hint))
         message, hint = texts

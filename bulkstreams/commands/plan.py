@@ -193,7 +193,7 @@ class PlanSession(Comparison[PlanReport]):
         """Say how long a tenant's creates may take, and what our token lacks for them."""
         look = self.engine.looks.get(TenantName(tenant))
         refers = TenantName(tenant) in self.engine.actions
-        wanted = needed(creates=counts["create"] > 0, refers=refers)
+        wanted = needed(creates=counts["create"] > 0, refers=refers, smokes=self.grounds.options.smoke is not None)
         held = None if look is None else look.scopes
         return {
             "estimated_s": None if foresight is None else _rounded(foresight.seconds),

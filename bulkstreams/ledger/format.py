@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerWriteError
+from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerFullError, LedgerWriteError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
 VERSION: Final = 3
@@ -247,7 +247,7 @@ def unusable(path: Path, error: sqlite3.Error) -> LedgerError:
     if code in _DAMAGE or any(word in str(error) for word in _DAMAGE_WORDS):
         return refusal(path, f"is damaged ({error})")
     if code == sqlite3.SQLITE_FULL:
-        return LedgerWriteError(
+        return LedgerFullError(
             f"the disk that holds the ledger {path} is full; nothing was sent that is not noted there.",
             hint="Make room, then run the same command again: it resumes.",
         )

@@ -157,3 +157,20 @@ def test_a_disk_that_fails(desk: Desk, serve: Callable[..., Server], call: str, 
     check_failed(ended, server, desk.folder / "in.ledger.db", desk.folder / "copy", "disk I/O error")
     assert 0 < server.requests() < len(ROWS)
     check_completed(desk.provision(server, "in.jsonl"), server)
+
+
+@needs_mount
+@pytest.mark.parametrize("command", ["plan", "verify"])
+@pytest.mark.parametrize("size", ["64k", "512k"])
+def test_a_full_temporary_folder_is_not_taken_for_the_ledgers_disk(
+    desk: Desk, server: Server, command: str, size: str
+) -> None:
+    """What a look writes is kept there: the remedy names TMPDIR, be it the ledger's copy or a list that has no room."""
+    desk.write("in.jsonl", webhooks(1000))
+    assert desk.provision(server, "in.jsonl").code == 0
+    with volume.Volume(desk, size):
+        ended = desk.run(command, "in.jsonl", "--base-url", server.url, env={"TMPDIR": str(desk.folder / "small")})
+    assert (ended.code, ended.out) == (3, ""), ended
+    assert f"temporary folder ({desk.folder / 'small'}): its disk is full" in ended.err
+    assert "TMPDIR" in ended.err
+    assert "the ledger" not in ended.err

@@ -368,6 +368,18 @@ def test_scopes_that_the_token_lacks_are_told_before_the_run_fails_over_them(des
     assert plan(desk, server, "in.jsonl", env={"AUTH0_API_TOKEN": reader}).code == 0
 
 
+def test_scopes_that_a_test_of_each_stream_needs_are_told_too(desk: Desk, server: Server) -> None:
+    """`run --smoke` goes on after the creates, so its preview names what that takes."""
+    desk.write("in.jsonl", webhooks(1))
+    maker = {"AUTH0_API_TOKEN": jwt("read:event_streams create:event_streams")}
+    dry = ("run", "in.jsonl", "--dry-run", "--json", "--base-url", server.url)
+    assert desk.run(*dry, env=maker).code == 0
+    planned = desk.run(*dry, "--smoke", "user.created", env=maker)
+    (tenant,) = planned.json["tenants"].values()
+    assert (planned.code, tenant["scopes_lacking"]) == (1, ["update:event_streams", "read:event_deliveries"])
+    assert server.requests("test") == 0
+
+
 def test_scopes_come_with_a_fetched_token(desk: Desk, serve: Callable[..., Server]) -> None:
     """The answer to a token request says what was granted."""
     server = serve(clients={"me": "secret"}, strict_tokens=True, scopes=("read:event_streams",))
