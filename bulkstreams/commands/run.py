@@ -81,7 +81,8 @@ class RunSession(Session):
             smoke = await self._test(reader) if self.smoke is not None else None
             totals = reader.totals()
             failures = reader.failures(3)
-            code = self._with(smoke, self._code(totals))
+            undoing = reader.undoing()
+            code = self._with(smoke, self._code(totals)) or (ExitCode.IN_DOUBT if undoing else ExitCode.OK)
             if not totals.records.get(State.IN_FLIGHT):
                 # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
                 await ledger.end_run(time.time(), code, self._reasons)
@@ -96,6 +97,7 @@ class RunSession(Session):
             figures={
                 **figures(ledger, totals, run, code, self.live.elapsed_s),
                 **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke)}),
+                **({"undoing": undoing} if undoing else {}),
             },
             exit_code=code,
             reasons=self._reasons,

@@ -352,6 +352,18 @@ class LedgerReader:
         )
         return {str(name): Site(str(address), count) for name, address, count in rows}
 
+    def undoing(self) -> int:
+        """Count the records of the newest reading whose streams an undo that was cut short may have deleted."""
+        if not self._has_errands():
+            return 0
+        rows = self._ask(
+            """SELECT count(*) FROM errand JOIN record ON record.id = errand.record
+                WHERE kind = 'undo' AND errand.intent_at IS NOT NULL AND errand.settled_at IS NULL
+                  AND record.reading >= ? AND errand.remote_id = record.remote_id AND record.anchor = 'created'""",
+            (self._whole_reading(),),
+        )
+        return int(rows[0][0])
+
     def doubtful(self) -> int:
         """Count the records, of every reading, of which nobody knows yet whether they were created."""
         return int(self._ask("SELECT count(*) FROM record WHERE state IN ('in_doubt', 'in_flight')")[0][0])

@@ -99,6 +99,12 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
         yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
     elif figures.get("smoke", {}).get("failed"):
         yield f"See why deliveries failed: bulkstreams status {ledger}; to try those again: {command}"
+    if undoing := figures.get("undoing"):
+        counted = "1 stream counts" if undoing == 1 else f"{undoing:,} streams count"
+        yield (
+            f"{counted} as created, though an undo that was cut short may have deleted some of them. To end it: "
+            f"{shlex.join(['bulkstreams', 'undo', str(ledger)])}; then, to create them anew: {command}"
+        )
 
 
 _COMMAND: Final = {

@@ -127,6 +127,8 @@ async def test_what_was_begun_and_is_not_asked_for_any_more_is_left(path: Path) 
         assert await claimed(ledger, Kind.UNDO) == []
         assert fates(path, Kind.UNDO) == {}
         assert await book.begin(Plan()) == {ACME: Site(ADDRESS, 2)}
+        with LedgerReader(path) as reader:
+            assert reader.undoing() == 1
         again, fresh = await claimed(ledger, Kind.UNDO)
         assert (again.id, again.intent_at) == (one.id, 30.0)
         assert fresh.intent_at is None
@@ -512,6 +514,7 @@ async def test_a_ledger_of_an_older_format_has_no_errands_to_tell_of(path: Path)
     with LedgerReader(path) as reader:
         assert reader.errands(Kind.UNDO).total == 0
         assert reader.errand_failures(Kind.UNDO) == []
+        assert reader.undoing() == 0
         assert not reader.has_deliveries()
         assert reader.created() == {ACME: Site(ADDRESS, 1)}
         assert [one.delivery for one in reader.results()] == [None]
