@@ -15,6 +15,7 @@ from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, console, show
 from bulkstreams.cli.telling import say
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.metering import Metered
 from bulkstreams.errors import ExitCode, first_cause
 
 Report = TypeVar("Report", covariant=True)
@@ -44,6 +45,8 @@ async def attend(session: Attended[Report], live: Live, kind: ProgressKind) -> R
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
                 group.start_soon(show, live, kind, console())
+                if isinstance(live, Metered):
+                    group.start_soon(live.keep_telling)
                 ended = await session.execute()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as trouble:
