@@ -44,7 +44,7 @@ def section(heading: str) -> str:
 
 SHARED = {
     "--tenant", "--config", "--base-url", "--token-file", "--rate", "--burst", "--reserve", "--concurrency",
-    "--retries", "--timeout", "--deadline", "--max-failures", "--limit", "--progress", "--json",
+    "--retries", "--timeout", "--deadline", "--max-failures", "--limit", "--progress", "--json", "--metrics-port",
 }  # fmt: skip
 """Flags of `run` that other commands have with the same meaning: the README tells them once."""
 

@@ -18,6 +18,7 @@ from bulkstreams import report
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
+from bulkstreams.cli.metering import watched
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.telling import print_json, say
 from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands, prospect
@@ -63,6 +64,7 @@ def undo(
     limit: flags.Limit = None,
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
+    metrics_port: flags.MetricsPort = None,
 ) -> None:
     """Delete exactly the streams that this ledger created and nobody has changed since. A rerun resumes."""
     settings = _settings(
@@ -78,7 +80,7 @@ def undo(
         manner=Manner(force=force, dry=dry_run),
     )
     _confirm(options, settings, "delete", yes=yes)
-    raise typer.Exit(_do(options, settings, progress, as_json=as_json))
+    raise typer.Exit(_do(options, settings, progress, metrics_port, as_json=as_json))
 
 
 def activate(
@@ -103,6 +105,7 @@ def activate(
     limit: flags.Limit = None,
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
+    metrics_port: flags.MetricsPort = None,
 ) -> None:
     """Switch the streams on that this ledger created, or off, unless somebody has changed them. A rerun resumes."""
     settings = _settings(
@@ -118,7 +121,7 @@ def activate(
         manner=Manner(force=force, dry=dry_run),
     )
     _confirm(options, settings, "switch off" if off else "switch on", yes=yes)
-    raise typer.Exit(_do(options, settings, progress, as_json=as_json))
+    raise typer.Exit(_do(options, settings, progress, metrics_port, as_json=as_json))
 
 
 def smoke(
@@ -141,6 +144,7 @@ def smoke(
     limit: flags.Limit = None,
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
+    metrics_port: flags.MetricsPort = None,
 ) -> None:
     """Send each stream that this ledger created a test event, unless one was delivered, and record its delivery."""
     settings = _settings(
@@ -156,7 +160,7 @@ def smoke(
         limit=limit,
         manner=Manner(patience_s=patience),
     )
-    raise typer.Exit(_do(options, settings, progress, as_json=as_json))
+    raise typer.Exit(_do(options, settings, progress, metrics_port, as_json=as_json))
 
 
 def _settings(
@@ -216,10 +220,10 @@ def _dry() -> str:
     return shlex.join(["bulkstreams", *sys.argv[1:], "--dry-run"])
 
 
-def _do(options: ErrandOptions, settings: Settings, progress: ProgressKind, *, as_json: bool) -> int:
+def _do(options: ErrandOptions, settings: Settings, progress: ProgressKind, port: int | None, *, as_json: bool) -> int:
     """Do it, and tell how it ended; return the exit code."""
-    live = Live(say)
-    ended = run_loop(lambda: _execute(options, settings, live, choose(progress, os.environ)))
+    with watched(port) as live:
+        ended = run_loop(lambda: _execute(options, settings, live, choose(progress, os.environ)))
     if as_json:
         print_json(ended.figures)
         return int(ended.exit_code)

@@ -16,6 +16,7 @@ from bulkstreams.cli.outlets import watch_reader
 from bulkstreams.cli.progress import ProgressKind, console, show
 from bulkstreams.cli.telling import say
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.metering import Metered
 from bulkstreams.errors import ExitCode, first_cause
 
 Report = TypeVar("Report", covariant=True)
@@ -38,18 +39,24 @@ class Attended(Protocol[Report]):
         """Do it all, and report."""
 
 
+Beside = Callable[[], Coroutine[Any, Any, None]]
+"""What goes on beside a command, until it is cancelled."""
+
+
 async def attend(session: Attended[Report], live: Live, kind: ProgressKind) -> Report:
     """Execute a session to its end, however that comes, and show its progress."""
-    return await attend_with(session, lambda: show(live, kind, console()))
+    telling: list[Beside] = [live.keep_telling] if isinstance(live, Metered) else []
+    return await attend_with(session, lambda: show(live, kind, console()), *telling)
 
 
-async def attend_with(session: Attended[Report], shown: Callable[[], Coroutine[Any, Any, None]]) -> Report:
-    """Execute a session to its end, however that comes; `shown` shows how it stands, until it is cancelled."""
+async def attend_with(session: Attended[Report], *beside: Beside) -> Report:
+    """Execute a session to its end, however that comes, and beside it what shows how it stands."""
     with watch_reader(lambda: session.stop("nobody reads standard error any more")):
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_signals, session)
-                group.start_soon(shown)
+                for one in beside:
+                    group.start_soon(one)
                 ended = await session.execute()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as trouble:

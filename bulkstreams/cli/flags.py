@@ -15,6 +15,11 @@ LedgerPath = Annotated[Path, typer.Argument(metavar="LEDGER", help="The file tha
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Progress = Annotated[ProgressKind, typer.Option(help="How progress is shown.")]
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", min=0, max=65535, help="Serve Prometheus metrics on 127.0.0.1; 0: any free port."),
+]
+
 # where, and who we are there
 Tenant = Annotated[str | None, typer.Option(help="The tenant of lines that name none.")]
 Config = Annotated[Path | None, typer.Option(help="Configuration; default: bulkstreams.toml here, if there is one.")]

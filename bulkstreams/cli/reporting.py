@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import requires
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from bulkstreams.cli import flags
+from bulkstreams.cli.extras import not_installed
 from bulkstreams.cli.telling import output, print_json, say
 from bulkstreams.commands.replacing import Replacement
 from bulkstreams.errors import UsageError
@@ -21,8 +19,6 @@ from bulkstreams.ledger import History
 
 _STDOUT: Final = "-"
 _ENDING: Final = ".report.html"
-_EXTRA: Final = re.compile(r"""extra\s*==\s*['"]report['"]""")
-"""What tells the packages of the extra among all that this package may need."""
 
 
 def report(
@@ -50,7 +46,7 @@ def report(
     try:
         from bulkstreams.report import comparison, page, table
     except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from None
+        raise not_installed("`report`", "report", missing) from None
     found = [_figures(path) for path in ledgers]
     figures = found[0] if compare is None else comparison.compare(*found)
     if target is not None:
@@ -68,16 +64,6 @@ def _figures(path: Path) -> dict[str, Any]:
     hashed = hashes.of_ledger(path)  # before any connection is open on it
     with History(path) as history:
         return figures.figures(history, time.time(), ledger=hashed)
-
-
-def _not_installed(missing: ModuleNotFoundError) -> UsageError:
-    """Return the error that names the packages which a report needs, and the command that installs them."""
-    extra = [text.partition(";")[0].strip() for text in requires("bulkstreams") or () if _EXTRA.search(text)]
-    wanted = extra or ["bulkstreams[report]"]
-    command = shlex.join([sys.executable, "-m", "pip", "install", *wanted])
-    return UsageError(
-        f"`report` needs a package that is not installed ({missing.name}).", hint=f"Install it: {command}"
-    )
 
 
 def _default(ledger: Path) -> str:

@@ -13,10 +13,11 @@ import typer
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
+from bulkstreams.cli.metering import watched
 from bulkstreams.cli.planning import planned
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.rows import results_to
-from bulkstreams.cli.telling import finish, say
+from bulkstreams.cli.telling import finish
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
 from bulkstreams.config import Flags, Settings, default_ledger, load
@@ -56,6 +57,7 @@ def run(
     ] = None,
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
+    metrics_port: flags.MetricsPort = None,
 ) -> None:
     """Validate the input, then create what the ledger does not show as settled. A rerun resumes."""
     check_inputs(inputs)
@@ -78,8 +80,7 @@ def run(
     _check_results(results, [*inputs, str(ledger or default_ledger(inputs))])
     if dry_run:
         raise typer.Exit(planned(options, settings, progress, sandbox=sandbox, as_json=as_json, command="run"))
-    live = Live(say)
-    with results_to(results, live) as rows:
+    with watched(metrics_port) as live, results_to(results, live) as rows:
         ended = run_loop(lambda: _run(options, settings, live, choose(progress, os.environ), sandbox=sandbox))
     raise typer.Exit(finish(ended, None if rows is None else rows.trouble, as_json=as_json))
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
+from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
 from bulkstreams.engine import Outlook
+from bulkstreams.engine.lane import Lane
 from bulkstreams.ledger import LedgerReader, Result
-from bulkstreams.model import Problem, Settlement, State
+from bulkstreams.model import Problem, Settlement, State, TenantName
 
 SPAN_S: Final = 5.0
 """Seconds over which the rate "now" is taken."""
@@ -29,7 +31,9 @@ MOST_SHOWN: Final = 20
 MOST_STOPPED: Final = 5
 """Tenants that are told one by one as they stop."""
 
-_OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
+OPEN: Final = frozenset({State.PENDING.value, State.IN_DOUBT.value})
+"""States in which a record or an errand is not done with."""
+
 _FAILED: Final = frozenset(state.value for state in FAILED)
 
 Outcomes = Callable[[Sequence[Result]], Awaitable[None]]
@@ -45,6 +49,14 @@ class Watched(Protocol):
     @property
     def todo(self) -> int:
         """Return how many records it is to settle."""
+
+    @property
+    def lanes(self) -> Mapping[TenantName, Lane]:
+        """Return the lanes that were seated and are not done."""
+
+    @property
+    def tally(self) -> Tally:
+        """Return what was asked of the tenants so far."""
 
     def stop(self, reason: str, hint: str = "") -> None:
         """Drain."""
@@ -121,7 +133,7 @@ class Live:
 
     async def settled(self, batch: Sequence[Settlement]) -> None:
         """Count what is durable now; look up what a person or a listener wants to see of it."""
-        final = [one for one in batch if one.state not in _OPEN]
+        final = [one for one in batch if one.state not in OPEN]
         self.done += len(final)
         self.states.update([one.state for one in final])
         self._recent.append((self._clock(), self.done))
@@ -137,7 +149,7 @@ class Live:
 
     async def errands_settled(self, batch: Sequence[Outcome]) -> None:
         """Count the errands that have met their fates; whoever wants outcomes of records is told nothing of them."""
-        final = [one.state for one in batch if one.state not in _OPEN]
+        final = [one.state for one in batch if one.state not in OPEN]
         self.done += len(final)
         self.states.update(final)
         self._recent.append((self._clock(), self.done))

@@ -15,6 +15,7 @@ from typing import Protocol
 import anyio
 
 from bulkstreams.client import Client
+from bulkstreams.core.metrics import Tally
 from bulkstreams.core.references import Reference
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.fleet import Connect, Connector, Fleet, LanePlan, LaneWatcher, SystemClock, Terms
@@ -102,6 +103,11 @@ class Engine:
     def outlook(self) -> Outlook:
         """Return what tells how the run stands."""
         return self._fleet.outlook
+
+    @property
+    def tally(self) -> Tally:
+        """Return what was asked of the tenants so far."""
+        return self._fleet.tally
 
     @property
     def todo(self) -> int:

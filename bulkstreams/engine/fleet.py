@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from bulkstreams.client import Client, new_session, token_session
+from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.stopping import Stop, StopRules
@@ -143,6 +144,11 @@ class Fleet:
         self._seats = Seats(terms.connections, self.clock.monotonic, most=terms.seats)
         self._stops = Stops(terms.limits, began=self._began, clock=self.clock.monotonic, stop=self._stop_by_rule)
         self._cut = anyio.CancelScope()
+
+    @property
+    def tally(self) -> Tally:
+        """Return what was asked of the tenants so far."""
+        return self.recorder.tally
 
     @property
     def reasons(self) -> dict[str, str]:

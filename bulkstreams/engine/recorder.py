@@ -75,8 +75,9 @@ class Recorder(Generic[S]):
                         with anyio.move_on_after(GATHER_S):
                             await self._hurry.wait()
                     await self._write()
-            if self.tally != Tally():  # what was asked since, and led to no outcome
-                await self._book.settle([], self.tally.taken())
+            rest = self.tally.taken()
+            if rest != Tally():  # what was asked since, and led to no outcome
+                await self._book.settle([], rest)
         finally:
             self._ended = True
             self._progress.set()
