@@ -12,7 +12,7 @@ import pytest
 from benchmarks.ingest import Ingested
 from benchmarks.machine import CLIENT_CORE, measure
 from benchmarks.suite.rows import UNTOLD, ingest_row, sender_row
-from benchmarks.suite.senders import Sent, read_ab, read_hey, read_wrk, senders
+from benchmarks.suite.senders import JOB, LOOP, Sent, read_ab, read_hey, read_wrk, senders
 from benchmarks.suite.table import HEAD, Row, markdown, spread
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ def test_a_tool_that_is_not_installed_is_skipped_with_a_word(monkeypatch: pytest
     """Where a tool is not found its row says so, and names the package that has it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     by_name = {one.name: one for one in senders()}
-    told = [sender_row(by_name[name], [], [], None).figure for name in TOOLS]
+    told = [sender_row(by_name[name], [], [], {}).figure for name in TOOLS]
     assert told == [
         f"skipped: not installed (Debian's package `{package}`)" for package in ("hey", "wrk", "apache2-utils")
     ]
@@ -88,8 +88,10 @@ def test_a_rate_is_held_against_the_jobs_in_each_round_and_the_start_is_taken_of
     """The ratio is the median of the rounds' ratios; the processor's share is that of a request beyond the start's."""
     job = [Sent(1_000, 500.0, 1.0), Sent(1_000, 100.0, 1.0), Sent(1_000, 300.0, 1.0)]
     loop = [Sent(1_000, 1_000.0, 0.6), Sent(1_000, 400.0, 0.6), Sent(1_000, 1_000.0, 0.6)]
-    row = sender_row(senders()[1], job, loop, Sent(200, 100.0, 0.2))
-    assert (row.ratio, row.processor) == ("0.30 (0.25 to 0.50)", "500 µs a request")
+    row = sender_row(senders()[1], job, loop, {JOB: Sent(200, 100.0, 0.2), LOOP: Sent(200, 100.0, 0.2)})
+    assert (row.ratio, row.processor, row.by_processor) == ("0.30 (0.25 to 0.50)", "500 µs a request", "0.50")
+    nothing_told = sender_row(senders()[1], job, loop, {LOOP: Sent(200, 100.0, 0.6)})
+    assert nothing_told.processor == nothing_told.by_processor == UNTOLD
 
 
 def test_an_input_that_is_smaller_than_the_noise_has_no_figure() -> None:
@@ -126,7 +128,7 @@ def test_medians_stand_with_the_least_and_the_most() -> None:
     """A figure of several rounds shows how far they lie apart; one round stands alone."""
     assert spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0)"
     assert spread([1_234.5], ",.0f") == "1,234"
-    assert markdown([Row(what="a", figure="1")]).splitlines()[2] == "| a |  | 1 |  |  |  |  |"
+    assert markdown([Row(what="a", figure="1")]).splitlines()[2] == "| a |  | 1 |  |  |  |  |  |"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core")

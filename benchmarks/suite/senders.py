@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 from benchmarks.machine import CONCURRENCY, definition, measure, write_input
 from benchmarks.whole_job import Rate, bare_loop, whole_job
 
+JOB: Final = "bulkstreams run"
+LOOP: Final = "bare aiohttp loop"
 TYPE: Final = "application/json"
 TOKEN: Final = "Authorization: Bearer dummy-token"
 TIMEOUT_S: Final = 30
@@ -87,8 +89,8 @@ def senders() -> tuple[Sender, ...]:
     client = "" if find_spec("auth0") else "not installed (`pip install auth0-python`)"
     slow, fast = Fraction(1, 8), Fraction(4)
     return (
-        Sender(name="bulkstreams run", send=_job, starts=True),
-        Sender(name="bare aiohttp loop", send=_loop, starts=True),
+        Sender(name=JOB, send=_job, starts=True),
+        Sender(name=LOOP, send=_loop, starts=True),
         Sender(name="official Python client", send=_client, starts=True, share=slow, missing=client),
         Sender(name="hey", send=_hey, share=fast, missing=_missing("hey", "hey")),
         Sender(name="wrk", send=_wrk, share=fast, missing=_missing("wrk", "wrk")),

@@ -19,7 +19,7 @@ from typing import Final
 
 from benchmarks.machine import CLIENT_CORE, CORES, SERVER_CORE
 
-HEAD: Final = ("what", "size", "figure", "processor", "ratio", "of what to what", "goal")
+HEAD: Final = ("what", "size", "figure", "processor", "ratio", "by processor", "of what to what", "goal")
 LIBRARIES: Final = (
     "bulkstreams", "aiohttp", "anyio", "aiolimiter", "pydantic", "orjson", "uvloop", "auth0-python", "httpx",
 )  # fmt: skip
@@ -29,13 +29,14 @@ TOOLS: Final = ("hey", "wrk", "apache2-utils")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table, of texts as they are shown."""
+    """One line of the table, of texts as they are shown; `by_processor` is the ratio with seconds of processor."""
 
     what: str
     size: str = ""
     figure: str
     processor: str = ""
     ratio: str = ""
+    by_processor: str = ""
     to: str = ""
     goal: str = ""
 
