@@ -12,8 +12,18 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.machine import Measured, arguments, measure, write_input
+
+
+class Ingested(NamedTuple):
+    """Records per second of the job and of the loop; seconds of the job's start; its processor's seconds a record."""
+
+    rate: float
+    loop_rate: float
+    start_s: float
+    cpu_s: float
 
 
 def run_bare(path: Path) -> None:
@@ -30,19 +40,25 @@ def validate(path: Path) -> Measured:
     return measure([sys.executable, "-m", "bulkstreams", "validate", str(path), "--json"], folder=path.parent)
 
 
-def compare(path: Path, one: Path, records: int) -> tuple[float, float]:
-    """Run both; print and return the records per second of the job and of the loop."""
+def compare(path: Path, one: Path, records: int) -> Ingested:
+    """Run the loop, then the job."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--bare", str(path)]
     loop_rate = records / float(measure(command, folder=path.parent).output)
     start = validate(one)
     whole = validate(path)
     assert json.loads(whole.output)["records"]["valid"] == records
     rate = records / (whole.wall_s - start.wall_s)
+    return Ingested(rate, loop_rate, start.wall_s, (whole.cpu_s - start.cpu_s) / records)
+
+
+def show(found: Ingested) -> Ingested:
+    """Print what was found, and return it."""
     print(
-        f"json.loads {loop_rate:9,.0f}/s   ingest {rate:8,.0f}/s   ratio {rate / loop_rate:.2f}   "
-        f"(start {start.wall_s:.2f} s, processor {1e6 * (whole.cpu_s - start.cpu_s) / records:.1f} µs a record)"
+        f"json.loads {found.loop_rate:9,.0f}/s   ingest {found.rate:8,.0f}/s   "
+        f"ratio {found.rate / found.loop_rate:.2f}   "
+        f"(start {found.start_s:.2f} s, processor {1e6 * found.cpu_s:.1f} µs a record)"
     )
-    return rate, loop_rate
+    return found
 
 
 def main() -> None:
@@ -54,11 +70,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         path = write_input(Path(name) / "input.jsonl", args.records)
         one = write_input(Path(name) / "one.jsonl", 1)
-        rates = [compare(path, one, args.records) for _ in range(args.rounds)]
-    ratio = median(rate / loop_rate for rate, loop_rate in rates)
-    print(
-        f"median {median(rate for rate, _ in rates):,.0f} records/s (goal: at least 25,000), {ratio:.2f} of json.loads"
-    )
+        found = [show(compare(path, one, args.records)) for _ in range(args.rounds)]
+    ratio = median(each.rate / each.loop_rate for each in found)
+    rate = median(each.rate for each in found)
+    print(f"median {rate:,.0f} records/s (goal: at least 25,000), {ratio:.2f} of json.loads")
 
 
 if __name__ == "__main__":

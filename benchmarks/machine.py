@@ -43,11 +43,15 @@ class Measured(NamedTuple):
 
 
 def arguments(
-    about: str | None, brief: dict[str, int], long: dict[str, int], switches: Mapping[str, str] = {}
+    about: str | None,
+    brief: dict[str, int],
+    long: dict[str, int],
+    switches: Mapping[str, str] = {},
+    files: Mapping[str, str] = {},
 ) -> argparse.Namespace:
     """Read the command line: a whole number for each name of `long`, or those of `brief` where --brief is given.
 
-    `switches` are flags without a value, each with what it does.
+    `switches` are flags without a value, `files` those that name a file; each with what it does.
     """
     summary = (about or "").split("\n", 1)[0]
     parser = argparse.ArgumentParser(description=summary)
@@ -56,6 +60,8 @@ def arguments(
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"default {value:,}; brief {brief[name]:,}")
     for name, what in switches.items():
         parser.add_argument(f"--{name}", action="store_true", help=what)
+    for name, what in files.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     args = parser.parse_args()
     for name, value in (brief if args.brief else long).items():
@@ -91,8 +97,9 @@ def write_input(path: Path, records: int) -> Path:
 def sink() -> Iterator[str]:
     """Run a sink on the server's core; give its address."""
     command = [sys.executable, "-m", "benchmarks.sink"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        _pin(process.pid, SERVER_CORE)
+    with _begin_on(SERVER_CORE):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    with process:
         try:
             assert process.stdout is not None
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -120,8 +127,8 @@ def measure(command: Sequence[str], *, folder: Path, watch: Callable[[int], None
     What the system tells of a child's peak memory is at least what its parent held when it was started.
     """
     began = perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    _pin(process.pid, CLIENT_CORE)
+    with _begin_on(CLIENT_CORE):
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     watcher = Thread(target=watch or (lambda _: None), args=(process.pid,))
     watcher.start()
     assert process.stdout is not None
@@ -148,7 +155,15 @@ def measure_run(path: Path, url: str, ledger: str) -> tuple[Measured, dict[str, 
     return measured, json.loads(measured.output)
 
 
-def _pin(process: int, core: int) -> None:
-    """Keep a process that has just begun on one core, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process, {core})
+@contextmanager
+def _begin_on(core: int) -> Iterator[None]:
+    """Keep every process that is begun here on one core, from its first thread on, where the system can do that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # a child inherits it; asked of a child that has begun, it would miss its threads
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

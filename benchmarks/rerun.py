@@ -12,10 +12,20 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-from benchmarks.machine import arguments, measure, measure_run, sink, write_input
+from benchmarks.machine import Measured, arguments, measure, measure_run, sink, write_input
 
 LEDGER = "input.ledger.db"
+
+
+class Rerun(NamedTuple):
+    """A rerun, its own seconds without its start and end, its requests, and what sha256sum took over its input."""
+
+    again: Measured
+    elapsed_s: float
+    requests: int
+    hash_s: float
 
 
 def hash_command(path: Path) -> list[str]:
@@ -30,26 +40,32 @@ def run_bare(path: Path) -> None:
         print(hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def settle(path: Path, url: str, records: int) -> None:
+def settle(path: Path, url: str, records: int) -> Measured:
     """Create every record of the input, so that nothing is left to do."""
     job, figures = measure_run(path, url, LEDGER)
     assert figures["records"]["created"] == records
-    print(f"first run {job.wall_s:.1f} s, {records / job.wall_s:,.0f} records/s", flush=True)
+    return job
 
 
-def compare(path: Path, url: str, records: int) -> tuple[float, float, int]:
-    """Run both; print and return their seconds, and the requests of the rerun."""
+def compare(path: Path, url: str, records: int) -> Rerun:
+    """Run sha256sum, then the same command again."""
     hashed = measure(hash_command(path), folder=path.parent)
     again, figures = measure_run(path, url, LEDGER)
     assert figures["records"]["created"] == records
     requests = int(figures["this_run"]["requests"]) + int(figures["this_run"]["lookups"])
+    return Rerun(again, float(figures["elapsed_s"]), requests, hashed.wall_s)
+
+
+def show(found: Rerun) -> Rerun:
+    """Print what was found, and return it."""
+    again = found.again
     print(
-        f"sha256sum {hashed.wall_s:5.2f} s   rerun {again.wall_s:5.2f} s   requests {requests}   "
-        f"(of the rerun, {again.wall_s - figures['elapsed_s']:.2f} s to start and to end; "
+        f"sha256sum {found.hash_s:5.2f} s   rerun {again.wall_s:5.2f} s   requests {found.requests}   "
+        f"(of the rerun, {again.wall_s - found.elapsed_s:.2f} s to start and to end; "
         f"processor {again.cpu_s:.2f} s, peak {again.peak_mib:.0f} MiB)",
         flush=True,
     )
-    return hashed.wall_s, again.wall_s, requests
+    return found
 
 
 def main() -> None:
@@ -60,11 +76,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name, sink() as url:
         path = write_input(Path(name) / "input.jsonl", args.records)
-        settle(path, url, args.records)
-        rounds = [compare(path, url, args.records) for _ in range(args.rounds)]
-    hashed, again = median(one[0] for one in rounds), median(one[1] for one in rounds)
+        first = settle(path, url, args.records)
+        print(f"first run {first.wall_s:.1f} s, {args.records / first.wall_s:,.0f} records/s", flush=True)
+        rounds = [show(compare(path, url, args.records)) for _ in range(args.rounds)]
+    hashed, again = median(one.hash_s for one in rounds), median(one.again.wall_s for one in rounds)
     print(f"median rerun {again:.2f} s (goal: at most {3 * hashed + 1:.2f} s: 3 times {hashed:.2f} s and 1 s)")
-    print(f"requests {max(one[2] for one in rounds)} (goal: 0)")
+    print(f"requests {max(one.requests for one in rounds)} (goal: 0)")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A server that accepts every create at once: `python -m benchmarks.sink` prints its port and serves until killed.
 
 It is no HTTP server worth the name: it answers each create with one fixed 201 and has no streams to list, so that what
-is measured is the client.
+is measured is the client. It keeps a connection open and says so, as HTTP/1.0 wants to hear it (`ab`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BODY: Final = (
 
 def _answer(status: bytes, body: bytes) -> bytes:
     return (
-        b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json; charset=utf-8\r\n"
+        b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json; charset=utf-8\r\nConnection: keep-alive\r\n"
         b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-ratelimit-limit: 1000000\r\nx-ratelimit-remaining: 999999\r\n"
         b"x-ratelimit-reset: 1767225601\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
     )

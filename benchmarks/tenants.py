@@ -12,11 +12,19 @@ import sys
 import tempfile
 from pathlib import Path
 from time import sleep
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks.machine import Measured, arguments, definition, measure, sink
 
 LOOK_S: Final = 0.02
+
+
+class Cost(NamedTuple):
+    """The run of so many tenants, and the most files that it had open at once (0: the system does not tell)."""
+
+    tenants: int
+    job: Measured
+    files: int
 
 
 class Files:
@@ -50,8 +58,8 @@ def write(folder: Path, records: int, tenants: int, url: str) -> None:
             file.write(f'[tenants.t{number:05}]\nbase_url = "{url}/t/t{number:05}"\ntoken = "dummy"\n')
 
 
-def cost(records: int, tenants: int, url: str) -> Measured:
-    """Run one input; print and return what it cost."""
+def cost(records: int, tenants: int, url: str) -> Cost:
+    """Run one input."""
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), records, tenants, url)
         command = [sys.executable, "-m", "bulkstreams", "run", "input.jsonl", "--rate", "max", "--json"]
@@ -60,9 +68,15 @@ def cost(records: int, tenants: int, url: str) -> Measured:
     figures = json.loads(job.output)
     assert figures["records"]["created"] == records // tenants * tenants
     assert figures["this_run"]["retries"] == 0, "a connection could not be opened"
+    return Cost(tenants, job, files.most)
+
+
+def show(found: Cost) -> Measured:
+    """Print what it cost, and return the run."""
+    tenants, job, files = found
     print(
         f"{tenants:7,} tenants: {job.wall_s:6.1f} s, {job.cpu_s:6.1f} s of processor, peak {job.peak_mib:6.1f} MiB, "
-        f"{files.most or 'unknown':>6} files open at most (of {resource.getrlimit(resource.RLIMIT_NOFILE)[1]:,})",
+        f"{files or 'unknown':>6} files open at most (of {resource.getrlimit(resource.RLIMIT_NOFILE)[1]:,})",
         flush=True,
     )
     return job
@@ -76,7 +90,7 @@ def main() -> None:
         long={"records": 20_000, "few": 1_000, "many": 10_000},
     )
     with sink() as url:
-        one, _, many = (cost(args.records, tenants, url) for tenants in (1, args.few, args.many))
+        one, _, many = (show(cost(args.records, tenants, url)) for tenants in (1, args.few, args.many))
     each = (many.cpu_s - one.cpu_s) / (args.many - 1)
     print(
         f"a tenant more: {each * 1000:.2f} ms of processor; "

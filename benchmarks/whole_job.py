@@ -13,10 +13,18 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import aiohttp
 
-from benchmarks.machine import CONCURRENCY, arguments, definition, measure, measure_run, sink, write_input
+from benchmarks.machine import CONCURRENCY, Measured, arguments, definition, measure, measure_run, sink, write_input
+
+
+class Rate(NamedTuple):
+    """Records per second without the start of the process, and the whole process."""
+
+    per_s: float
+    process: Measured
 
 
 async def bare(url: str, records: int) -> float:
@@ -47,18 +55,29 @@ def run_bare(url: str, records: int) -> None:
         print(asyncio.run(bare(url, records)))
 
 
+def bare_loop(folder: Path, url: str, records: int) -> Rate:
+    """Measure the bare loop in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.whole_job", "--bare", url, "--records", str(records)]
+    process = measure(command, folder=folder)
+    return Rate(float(process.output), process)
+
+
+def whole_job(path: Path, url: str, records: int, ledger: str) -> Rate:
+    """Measure the whole job into a ledger that is not there yet."""
+    process, figures = measure_run(path, url, ledger)
+    assert figures["records"]["created"] == records
+    return Rate(records / float(figures["elapsed_s"]), process)
+
+
 def compare(path: Path, url: str, records: int, ledger: str) -> float:
     """Run the loop, then the job; print both rates and return their ratio."""
-    command = [sys.executable, "-m", "benchmarks.whole_job", "--bare", url, "--records", str(records)]
-    bare_rate = float(measure(command, folder=path.parent).output)
-    job, figures = measure_run(path, url, ledger)
-    assert figures["records"]["created"] == records
-    job_rate = records / float(figures["elapsed_s"])
+    loop = bare_loop(path.parent, url, records)
+    job = whole_job(path, url, records, ledger)
     print(
-        f"bare loop {bare_rate:8,.0f}/s   whole job {job_rate:8,.0f}/s   ratio {job_rate / bare_rate:.2f}   "
-        f"(with the start of the process: {records / job.wall_s:,.0f}/s)"
+        f"bare loop {loop.per_s:8,.0f}/s   whole job {job.per_s:8,.0f}/s   ratio {job.per_s / loop.per_s:.2f}   "
+        f"(with the start of the process: {records / job.process.wall_s:,.0f}/s)"
     )
-    return job_rate / bare_rate
+    return job.per_s / loop.per_s
 
 
 def main() -> None:
