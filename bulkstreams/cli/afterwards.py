@@ -119,6 +119,7 @@ def smoke(
     event: Event = "user.created",
     patience: Patience = 60.0,
     state: OfStates = None,
+    allow_unknown_events: flags.Unknown = None,
     tenant: flags.Tenant = None,
     config: flags.Config = None,
     base_url: flags.BaseUrl = None,
@@ -138,7 +139,7 @@ def smoke(
     """Send each stream that this ledger created a test event, unless one was delivered, and record its delivery."""
     settings = _settings(
         tenant, config, base_url, token_file, rate, burst, reserve, concurrency, retries, timeout, deadline,
-        max_failures,
+        max_failures, allow_unknown_events,
     )  # fmt: skip
     options = ErrandOptions(
         kind=Kind.SMOKE,
@@ -164,11 +165,13 @@ def _settings(
     timeout: str | None,
     deadline: str | None,
     max_failures: int | None,
+    allow_unknown_events: bool | None = None,
 ) -> Settings:
     asked = Flags(
         tenant=tenant, config=config, base_url=base_url, rate=rate, burst=burst, reserve=reserve,
         token=None if token_file is None else read_token_file(token_file), concurrency=concurrency, retries=retries,
         timeout=timeout, deadline=deadline, max_failures=max_failures,
+        allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     return load(asked, os.environ, Path.cwd())
 

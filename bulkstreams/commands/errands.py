@@ -39,6 +39,7 @@ from bulkstreams.engine.lane import Lane
 from bulkstreams.errors import ExitCode, LedgerAddressError, UsageError
 from bulkstreams.ledger import UNDOABLE, ErrandBook, ErrandTotals, Failure, Ledger, LedgerReader, Plan, Run, Site
 from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.schema import EVENT_TYPES, nearest
 from bulkstreams.secrets import SecretResolver, mask
 
 FAILED: Final[Mapping[Kind, Collection[Fate]]] = {
@@ -203,6 +204,7 @@ async def open_errands(
 
     A dry one opens a copy, in which what would be done is settled as if it had been; nothing but GETs is sent.
     """
+    check_event(options.event, settings)
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
         for sites in (reader.created(options.states), reader.unfinished(options.kind)):
@@ -242,6 +244,16 @@ async def _open(
         connect = only_reading(settings.timeout_s) if options.manner.dry else None
         fleet = Fleet(terms, Recorder(book, live.errands_settled), SystemClock(), connect=connect)
         yield ErrandSession(ledger, book, fleet, options, live)
+
+
+def check_event(event: str | None, settings: Settings) -> None:
+    """Raise UsageError where a test event is of a type that this version does not know, unless that is allowed."""
+    if event is None or event in EVENT_TYPES or settings.allow_unknown_events:
+        return
+    raise UsageError(
+        f"there is no event type {event!r}{nearest(event, tuple(sorted(EVENT_TYPES)))}; nothing was sent.",
+        hint="If the API has it by now: --allow-unknown-events",
+    )
 
 
 def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:

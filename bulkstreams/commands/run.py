@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.commands.errands import Smoke, counted, ended_with
+from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
@@ -190,6 +190,7 @@ async def open_session(
 
     `make`: what is to become of them, where that is no run.
     """
+    check_event(options.smoke, settings)
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
         inputs = []

@@ -83,6 +83,26 @@ def test_what_the_api_refuses_is_told_in_its_words(make: Callable[..., Scene]) -
     assert scene.run("smoke").records == {"total": 2, "delivered": 2}
 
 
+def test_a_type_of_event_that_there_is_not_is_refused_before_anything_is_sent(
+    desk: Desk, serve: Callable[..., Server]
+) -> None:
+    """With the name that is near; unless it is said that the catalogue may be too old."""
+    server = serve()
+    desk.write("in.jsonl", webhooks(1))
+    ended = desk.provision(server, "in.jsonl", "--smoke", "user.creatd")
+    assert ended.code == 2
+    assert 'no event type \'user.creatd\' (did you mean "user.created"?)' in ended.err
+    assert server.books()["tenants"] == {}
+    assert not (desk.folder / LEDGER).exists()
+    assert desk.provision(server, "in.jsonl").code == 0
+    scene = Scene(desk, server)
+    refused = scene.run("smoke", "--event", "user.creatd")
+    assert (refused.code, scene.books["tested"]) == (2, {})
+    assert scene.run("smoke", "--event", "user.creatd", "--allow-unknown-events").code != 2
+    assert server.requests("test") == 1
+    assert desk.provision(server, "in.jsonl", "--smoke", "user.creatd", "--allow-unknown-events").code != 2
+
+
 def test_a_stream_that_is_gone_is_told(make: Callable[..., Scene]) -> None:
     """It was created, and works no more."""
     scene = make(2)
