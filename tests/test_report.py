@@ -67,6 +67,13 @@ def test_the_next_step_is_every_remedy_and_the_command(hints: Sequence[str], sho
     assert step.splitlines() == [*shown, "To resume, run the same command again: bulkstreams run in.jsonl"]
 
 
+def test_of_two_causes_neither_remedy_hides_the_other() -> None:
+    """Who mends the invalid lines also learns what the refused ones need."""
+    steps = report.next_step(figures(0, invalid=1, refused=1), [], "CMD").splitlines()
+    assert [step.partition(" ")[0] for step in steps] == ["Mend", "See"]
+    assert steps[1].endswith("after mending the cause: CMD --retry-failed")
+
+
 def test_where_nothing_is_left_to_do_no_step_is_told() -> None:
     """Neither a command nor an empty line."""
     assert report.next_step(figures(0, created=1), [], "bulkstreams run in.jsonl") == ""

@@ -205,7 +205,8 @@ def verify_steps(verified: VerifyReport, again: str, run: str) -> list[str]:
     if counts["different"] or counts["duplicate"]:
         steps.append("What differs, or stands there twice, a run leaves as it is: change the line, or the tenant.")
     if counts["missing"] or counts["in_doubt"]:
-        steps.append(f"To create what is missing, and to clear what is in doubt: {run}")
+        again = f"{run} --retry-failed" if verified.refused else run
+        steps.append(f"To create what is missing, and to clear what is in doubt: {again}")
     return steps
 
 

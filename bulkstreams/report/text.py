@@ -90,14 +90,15 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     interrupted = figures["exit_code"] in {ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
     if records["pending"] or records["in_doubt"] or interrupted:
         yield f"To resume, run the same command again: {command}"
-    elif records["invalid"]:
+        return
+    if records["invalid"]:
         yield f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"
     elif records["exhausted"]:
         yield f"To try the exhausted records again: {command}"
-    elif records["refused"] or records["conflict"]:
+    if records["refused"] or records["conflict"]:
         again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
         yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
-    elif figures.get("smoke", {}).get("failed"):
+    if figures.get("smoke", {}).get("failed"):
         yield f"See why deliveries failed: bulkstreams status {ledger}; to try those again: {command}"
 
 

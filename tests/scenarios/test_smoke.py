@@ -91,7 +91,7 @@ def test_a_type_of_event_that_there_is_not_is_refused_before_anything_is_sent(
     desk.write("in.jsonl", webhooks(1))
     ended = desk.provision(server, "in.jsonl", "--smoke", "user.creatd")
     assert ended.code == 2
-    assert 'no event type \'user.creatd\' (did you mean "user.created"?)' in ended.err
+    assert "no event type 'user.creatd' (did you mean \"user.created\"?)" in ended.err
     assert server.books()["tenants"] == {}
     assert not (desk.folder / LEDGER).exists()
     assert desk.provision(server, "in.jsonl").code == 0
