@@ -97,13 +97,14 @@ class ErrandSession(Session):
                 await do_errands(fleet, ledger, self._book, self._sites, options.manner)
             totals, failures = reader.errands(options.kind), reader.errand_failures(options.kind, 3)
             doubtful = reader.doubtful()
+            beside = self._beside(reader, totals)
             code = self._code(totals, doubtful)
             await ledger.end_run(time.time(), code, fleet.reasons)
             run = reader.last_run()
             assert run is not None
         return ErrandReport(
             kind=options.kind,
-            figures=self._figures(totals, run, code, doubtful),
+            figures={**self._figures(totals, run, code, doubtful), **beside},
             exit_code=code,
             reasons=fleet.reasons,
             hints=tuple(fleet.hints),
@@ -115,6 +116,13 @@ class ErrandSession(Session):
             return self.interrupted or ExitCode.STOPPED
         code = ended_with(self._options.kind, totals)
         return ExitCode.IN_DOUBT if code is ExitCode.OK and doubtful and self._undoes else code
+
+    def _beside(self, reader: LedgerReader, totals: ErrandTotals) -> dict[str, int]:
+        """Return what else explains the counts: the streams that were there before, where none is ours; those off."""
+        records = reader.totals().records
+        if not (totals.total or reader.created() or records.get(State.UNDONE)):
+            return {"there_before": records.get(State.EXISTS, 0)}
+        return off_among(reader) if self._options.kind is Kind.SMOKE else {}
 
     @property
     def _undoes(self) -> bool:
@@ -149,10 +157,15 @@ def ended_with(kind: Kind, totals: ErrandTotals) -> ExitCode:
 
 
 def counted(kind: Kind, totals: ErrandTotals) -> dict[str, int]:
-    """Return the counts of a kind's errands, which add up to their total; `pending` only where something is left."""
-    found = {"total": totals.total, **{fate.value: totals.fates.get(fate, 0) for fate in COUNTED[kind]}}
-    left = totals.fates.get(Fate.PENDING, 0)
-    return {**found, "pending": left} if left else found
+    """Return the counts of a kind's errands, which add up to their total."""
+    order = (*COUNTED[kind], Fate.PENDING)
+    return {"total": totals.total, **{fate.value: totals.fates.get(fate, 0) for fate in order}}
+
+
+def off_among(reader: LedgerReader) -> dict[str, int]:
+    """Return, as figures have it, how many streams are off of those whose test events nobody heard of, if any are."""
+    off = reader.switched_off()
+    return {"switched_off": off} if off else {}
 
 
 async def do_errands(

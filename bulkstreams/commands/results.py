@@ -60,7 +60,7 @@ def written(
 def row(result: Result) -> dict[str, Any]:
     """Return a record as a row of `results`: instants in ISO 8601, UTC.
 
-    `delivery` is there only where test events were ever to be sent.
+    `delivery` and `delivery_message` are there only where test events were ever to be sent.
     """
     found = {column: getattr(result, column) for column in RESULT_COLUMNS}
     for column in _INSTANTS:
@@ -68,6 +68,7 @@ def row(result: Result) -> dict[str, Any]:
     found["recovered"] = bool(found["recovered"])
     if result.delivery is not None:
         found["delivery"] = result.delivery or None
+        found["delivery_message"] = result.delivery_message
     return found
 
 
@@ -88,7 +89,7 @@ def as_csv(results: Iterable[Result]) -> Iterator[str]:
     rows = iter(results)
     first = next(rows, None)
     tested = first is not None and first.delivery is not None
-    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery") if tested else RESULT_COLUMNS)
+    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery", "delivery_message") if tested else RESULT_COLUMNS)
     writer.writeheader()
     for result in () if first is None else chain((first,), rows):
         writer.writerow({column: _cell(value) for column, value in row(result).items()})

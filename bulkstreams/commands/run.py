@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with
+from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with, off_among
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
@@ -81,6 +81,7 @@ class RunSession(Session):
             smoke = await self._test(reader) if self.smoke is not None else None
             totals = reader.totals()
             failures = reader.failures(3)
+            off = {} if smoke is None else off_among(reader)
             code = self._with(smoke, self._code(totals))
             if not totals.records.get(State.IN_FLIGHT):
                 # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
@@ -95,7 +96,7 @@ class RunSession(Session):
         return RunReport(
             figures={
                 **figures(ledger, totals, run, code, self.live.elapsed_s),
-                **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke)}),
+                **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke), **off}),
             },
             exit_code=code,
             reasons=self._reasons,

@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """How a verification came out. `refused`: of what is missing, the records that a plain run would leave as they are."""
+    """How a verification came out. `refused`: missing records that a plain run would leave as they are."""
 
     figures: Mapping[str, Any]
     exit_code: ExitCode

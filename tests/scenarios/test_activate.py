@@ -89,6 +89,20 @@ def test_what_somebody_changed_or_deleted_is_left_and_told(make: Callable[..., S
     told = scene.desk.run("status", LEDGER).out
     assert "activate: 2 switched, 1 gone, 1 changed" in told
     assert "the stream was changed at" in told
+    again = scene.desk.run("activate", LEDGER, "--base-url", scene.server.url, "--yes").err
+    assert "1 gone: the stream is not at the tenant any more: somebody else deleted it (e.g. in.jsonl:4, s3)" in again
+    assert "What is gone was deleted by somebody else; a run of the input with a new --ledger FILE" in again
+
+
+def test_a_ledger_that_created_nothing_says_whose_the_streams_are(desk: Desk, serve: Callable[..., Server]) -> None:
+    """They were there before it; nothing is asked and nothing is sent."""
+    server = serve()
+    server.seed(*webhooks(2))
+    desk.write("in.jsonl", webhooks(2))
+    assert desk.provision(server, "in.jsonl").records == {"total": 2, "exists": 2}
+    ended = desk.run("activate", LEDGER, "--off", "--base-url", server.url)
+    assert ended.code == 0, ended
+    assert "nothing to do: this ledger created no stream; 2 were there before it, and are left alone" in ended.err
 
 
 def test_it_asks_as_an_undo_does(make: Callable[..., Scene]) -> None:
