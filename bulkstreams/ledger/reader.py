@@ -121,6 +121,8 @@ class ErrandTotals(NamedTuple):
     fates: Mapping[Fate, int]
     this_run: Mapping[Fate, int]
     event: str | None = None
+    last: tuple[int, float] = (0, 0.0)
+    """The run that was last at work on them, and the instant (epoch seconds) of the last thing that it noted."""
 
     @property
     def total(self) -> int:
@@ -317,7 +319,8 @@ class LedgerReader:
         if not self._has_errands():
             return ErrandTotals({}, {})
         rows = self._ask(
-            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event) FROM errand
+            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event), max(run),
+                      max(coalesce(settled_at, intent_at, 0)) FROM errand
                 WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered'))
                   AND (kind <> 'smoke' OR EXISTS (
                           SELECT 1 FROM record WHERE record.id = errand.record AND anchor = 'created'
@@ -327,8 +330,9 @@ class LedgerReader:
         )
         return ErrandTotals(
             fates={self._fate(state): count for state, count, *_ in rows},
-            this_run={self._fate(state): now for state, _, now, _ in rows if now},
-            event=max((event for *_, event in rows if event is not None), default=None),
+            this_run={self._fate(state): now for state, _, now, *_ in rows if now},
+            event=max((row[3] for row in rows if row[3] is not None), default=None),
+            last=max(((run or 0, at) for *_, run, at in rows), default=(0, 0.0)),
         )
 
     def created(self, states: Iterable[State] = UNDOABLE) -> dict[str, Site]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from bulkstreams.core.errands import COUNTED, Fate, Kind
+from bulkstreams.core.errands import COUNTED, OPPOSITE, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note
@@ -223,17 +224,38 @@ def errand_counts(reader: LedgerReader) -> dict[str, Any]:
 
 
 def _errand_lines(reader: LedgerReader) -> Iterator[str]:
-    """Say what was done with streams after their creation, and which command was left unfinished."""
+    """Say what was done with streams after their creation, in the order of time, and what was left unfinished.
+
+    What a later command made history of is told as such, and no longer with what went wrong.
+    """
     going = reader.held()
-    for kind in Kind:
-        totals = reader.errands(kind)
-        if not totals.total:
-            continue
+    found = {kind: totals for kind in Kind if (totals := reader.errands(kind)).total}
+    for kind, totals in sorted(found.items(), key=lambda item: item[1].last):
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
-        yield f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        head = f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        over = [later for later in _overtaking(kind) if _is_later(found.get(later), totals)]
+        if over:
+            yield f"{head}{_at(totals)}; overtaken by a later {' '.join(_COMMAND[over[0]])}"
+            continue
+        yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
             yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
+
+
+def _overtaking(kind: Kind) -> tuple[Kind, ...]:
+    """Return the kinds after which what was done of this one is no longer so."""
+    return tuple(one for one in (Kind.UNDO, OPPOSITE.get(kind)) if one is not None and one is not kind)
+
+
+def _is_later(one: ErrandTotals | None, other: ErrandTotals) -> bool:
+    """Return whether a command is done, and came after another."""
+    return one is not None and not one.fates.get(Fate.PENDING) and one.last > other.last
+
+
+def _at(totals: ErrandTotals) -> str:
+    at = totals.last[1]
+    return f", last at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
 def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,30 @@ def test_a_cut_over_creates_all_switched_off_and_switches_them_on_later(make: Ca
     assert scene.run("undo").records == {"total": 10, "deleted": 10}
     assert scene.desk.provision(scene.server, "in.jsonl").records == {"total": 10, "created": 10}
     assert scene.desk.ask("SELECT DISTINCT status, updated_at FROM record") == [(None, None)]
+
+
+def test_status_tells_what_was_done_in_the_order_of_time(make: Callable[..., Scene]) -> None:
+    """Each with its instant; what a later command turned round is told as overtaken."""
+    scene = make(2)
+    for words in (("activate", "--off"), ("activate",), ("smoke",)):
+        assert scene.run(*words).code == 0
+    told = lines_of(scene)
+    assert [line.partition(":")[0] for line in told] == ["activate --off", "activate", "smoke"]
+    assert told[0].endswith("; overtaken by a later activate")
+    assert all(re.search(r", last at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", line) for line in told)
+    assert scene.run("activate", "--off").code == 0
+    told = lines_of(scene)
+    assert [line.partition(":")[0] for line in told] == ["activate", "smoke", "activate --off"]
+    assert [line.endswith("; overtaken by a later activate --off") for line in told] == [True, False, False]
+    assert scene.run("undo").code == 0
+    told = lines_of(scene)
+    assert [line.endswith("; overtaken by a later undo") for line in told] == [True] * (len(told) - 1) + [False]
+
+
+def lines_of(scene: Scene) -> list[str]:
+    """Return the lines in which `status` tells of such commands."""
+    heads = ("activate", "smoke", "undo")
+    return [line for line in scene.desk.run("status", LEDGER).out.splitlines() if line.startswith(heads)]
 
 
 def test_streams_that_are_on_already_are_not_switched(make: Callable[..., Scene]) -> None:
