@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
-from bulkstreams.core.waiting import Progress
+from bulkstreams.core.waiting import Progress, duration
 from bulkstreams.engine import Outlook
 from bulkstreams.ledger import LedgerReader, Result
 from bulkstreams.model import Problem, Settlement, State
@@ -53,6 +53,7 @@ class Watched(Protocol):
 class Live:
     """Watches one run: a reading's findings, the settlements, and what the lanes wait for.
 
+    `listed`: the command that tells all the complaints of which only the first are told; {}: their kind.
     `has_total`: it is known from the beginning how much there is to do.
     """
 
@@ -63,6 +64,7 @@ class Live:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         most_shown: int | None = MOST_SHOWN,
+        listed: str = "bulkstreams results LEDGER --state {}",
     ) -> None:
         self.say = say
         self.engine: Watched | None = None
@@ -75,6 +77,7 @@ class Live:
         self.began = clock()
         self._clock = clock
         self._most_shown = most_shown
+        self._listed = listed
         self._recent: deque[tuple[float, int]] = deque()
         self._complaints: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
@@ -110,12 +113,16 @@ class Live:
         elif self._stopped == MOST_STOPPED + 1:
             self.say("… more tenants stopped; they are told at the end, and by `bulkstreams status` then")
 
+    def beginning(self) -> str:
+        """Say what goes on before there is anything to do at the tenants."""
+        return f"reading: {self.lines:,} lines in {duration(self.elapsed_s)}"
+
     def _complain(self, kind: str, text: str) -> None:
         self._complaints[kind] += 1
         if self._most_shown is None or self._complaints[kind] <= self._most_shown:
             self.say(text)
         elif self._complaints[kind] == self._most_shown + 1:
-            self.say(f"… more of kind {kind}; `bulkstreams results LEDGER --state {kind}` lists them all")
+            self.say(f"… more of kind {kind}; `{self._listed.format(kind)}` lists them all")
 
     # -- settlements --------------------------------------------------------------------------------------------------
 
@@ -200,7 +207,15 @@ class Live:
         return "" if progress is None or progress.allowed is None else f"{progress.allowed:.3g}/s allowed"
 
 
-class Reads(Live):
+class Sees(Live):
+    """Watches a command that reads no lines."""
+
+    def beginning(self) -> str:
+        """Say that it begins."""
+        return "beginning"
+
+
+class Reads(Sees):
     """Watches a command that only reads tenants: it counts streams, and nobody knows beforehand how many there are."""
 
     has_total = False

@@ -30,6 +30,7 @@ class Creating:
     """
 
     scopes = "the scopes create:event_streams and read:event_streams"
+    first_look = "looking up what is there already"
 
     def __init__(
         self,

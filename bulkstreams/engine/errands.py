@@ -49,6 +49,7 @@ class Errands:
 
     doubts = NO_DOUBTS
     is_over = False
+    first_look = "looking up what is there already"
 
     def __init__(self, lane: Lane, book: ErrandBook, manner: Manner) -> None:
         self._lane = lane
