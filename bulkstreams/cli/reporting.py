@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bulkstreams.cli import flags
-from bulkstreams.cli.telling import output, print_json, say
+from bulkstreams.cli.telling import naming_a_ledger, output, print_json, say
 from bulkstreams.commands.replacing import Replacement
 from bulkstreams.errors import UsageError
 from bulkstreams.ledger import History
@@ -51,7 +51,8 @@ def report(
         from bulkstreams.report import comparison, page, table
     except ModuleNotFoundError as missing:
         raise _not_installed(missing) from None
-    found = [_figures(path) for path in ledgers]
+    with naming_a_ledger():
+        found = [_figures(path) for path in ledgers]
     figures = found[0] if compare is None else comparison.compare(*found)
     if target is not None:
         _check_target(target, ledgers, found)

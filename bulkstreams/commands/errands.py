@@ -286,7 +286,8 @@ def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: 
         if isinstance(located, Problem):
             raise UsageError(
                 f"the ledger has streams at the tenant {name}: {located.message}.",
-                hint=f"Put it into the configuration, at {site.address}; nothing was sent.",
+                hint=f"Put it into the configuration, at {site.address}, or give --base-url {site.address}; "
+                "nothing was sent.",
             )
 
 
@@ -316,7 +317,8 @@ class Prospect:
     def words(self, limit: int | None) -> str:
         """Say it to who is to confirm it: `47 event streams at acme.eu.auth0.com`."""
         count = self.streams if limit is None else min(limit, self.streams)
-        places = [site.address.removeprefix("https://") for site in self.sites.values()]
+        alone = len(self.sites) == 1
+        places = [site.address.removeprefix("https://") if alone else name for name, site in self.sites.items()]
         named = ", ".join(places[:3]) + (f" and {len(places) - 3:,} more tenants" if len(places) > 3 else "")
         most = "at most " if limit is not None and len(places) > 1 else ""
         return f"{most}{count:,} event {'stream' if count == 1 else 'streams'} at {named}"

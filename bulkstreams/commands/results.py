@@ -121,9 +121,19 @@ def as_input(results: Iterable[Result], folder: Path) -> Iterator[bytes]:
                     hint="Keep the input in a file, and run from that.",
                 )
             if result.file not in inputs:
-                inputs[result.file] = open_input(result.file, folder)
+                inputs[result.file] = _opened(result.file, folder)
                 stack.callback(inputs[result.file].close)
             yield _line(inputs[result.file], result) + b"\n"
+
+
+def _opened(name: str, folder: Path) -> Input:
+    try:
+        return open_input(name, folder)
+    except InputError as error:
+        if Path(name).is_absolute():
+            raise
+        hint = "The input is looked for from the folder in which it was run: go there, and give the same command."
+        raise InputError(error.message, hint=hint) from None
 
 
 def _line(one: Input, result: Result) -> bytes:
