@@ -67,6 +67,13 @@ def test_the_next_step_is_every_remedy_and_the_command(hints: Sequence[str], sho
     assert step.splitlines() == [*shown, "To resume, run the same command again: bulkstreams run in.jsonl"]
 
 
+def test_of_two_causes_neither_remedy_hides_the_other() -> None:
+    """Who mends the invalid lines also learns what the refused ones need."""
+    steps = report.next_step(figures(0, invalid=1, refused=1), [], "CMD").splitlines()
+    assert [step.partition(" ")[0] for step in steps] == ["Mend", "See"]
+    assert steps[1].endswith("after mending the cause: CMD --retry-failed")
+
+
 def test_where_nothing_is_left_to_do_no_step_is_told() -> None:
     """Neither a command nor an empty line."""
     assert report.next_step(figures(0, created=1), [], "bulkstreams run in.jsonl") == ""
@@ -125,7 +132,34 @@ def test_the_end_of_an_undo_is_told_in_two_lines() -> None:
     doubtful = {**errand_figures(5, deleted=2), "in_doubt": 1}
     assert "1 record is in doubt" in report.errand_summary(Kind.UNDO, doubtful, {})[-1]
     nothing = report.errand_summary(Kind.DISABLE, errand_figures(0), {})
-    assert nothing[0] == "activate --off: 0 streams: nothing to do   (ledger: in.ledger.db)"
+    assert nothing == ["activate --off: nothing to do   (ledger: in.ledger.db)"]
+    there = report.errand_summary(Kind.UNDO, {**errand_figures(0), "there_before": 12}, {})
+    assert there == ["undo: nothing to do: this ledger created no stream; 12 were there before it, and are left alone"]
+    assert report.errand_summary(Kind.UNDO, errand_figures(0, deleted=1), {})[0].startswith("undo: 1 stream: 1 deleted")
+
+
+def test_a_dry_run_says_what_would_be() -> None:
+    """One is not told as many, and what would be left is told as that."""
+    dry = {**errand_figures(1, deleted=11, changed=1), "dry_run": True}
+    assert report.errand_summary(Kind.UNDO, dry, {}) == [
+        "Dry run, nothing was sent: of 12 streams 11 would be deleted, 1 was changed and would be left"
+    ]
+    dry = {**errand_figures(0, switched=1, already=2), "dry_run": True}
+    assert report.errand_summary(Kind.DISABLE, dry, {}) == [
+        "Dry run, nothing was sent: of 3 streams 1 would be switched off, 2 are off already"
+    ]
+
+
+def test_what_waits_for_a_stream_that_is_off_is_not_to_be_sent_again() -> None:
+    """It is switched on first."""
+    found = {**errand_figures(5, unconfirmed=2), "switched_off": 1}
+    assert report.errand_next(Kind.SMOKE, found, (), "CMD") == (
+        "1 of these streams is switched off, and a test event may wait until it is on: "
+        "bulkstreams activate in.ledger.db, then again: CMD"
+    )
+    tested = {**figures(5, created=2), "smoke": {"total": 2, "unconfirmed": 2}}
+    assert report.next_step(tested, (), "CMD") == "To send those a test event again: CMD"
+    assert "switched off" in report.next_step({**tested, "switched_off": 2}, (), "CMD")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +170,7 @@ def test_the_end_of_an_undo_is_told_in_two_lines() -> None:
         ({"failed": 1}, "See why: bulkstreams status in.ledger.db; to try those again: CMD"),
         ({"changed": 1}, "Look at what was changed; to do it all the same: CMD --force"),
         ({"unconfirmed": 1}, "To send those a test event again: CMD"),
+        ({"gone": 1}, ""),
     ],
 )
 def test_the_next_step_after_an_undo_is_the_one_that_is_left(records: dict[str, int], words: str) -> None:

@@ -20,13 +20,13 @@ from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.metering import watched
 from bulkstreams.cli.progress import ProgressKind, choose
-from bulkstreams.cli.telling import print_json, say
+from bulkstreams.cli.telling import naming_a_ledger, print_json, say
 from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands, prospect
 from bulkstreams.commands.live import Live
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.core.errands import Kind
 from bulkstreams.engine import Manner
-from bulkstreams.errors import UsageError
+from bulkstreams.errors import ExitCode, UsageError
 from bulkstreams.ledger import UNDOABLE
 from bulkstreams.model import State
 from bulkstreams.secrets import read_token_file
@@ -129,6 +129,7 @@ def smoke(
     event: Event = "user.created",
     patience: Patience = 60.0,
     state: OfStates = None,
+    allow_unknown_events: flags.Unknown = None,
     tenant: AtTenant = None,
     config: flags.Config = None,
     base_url: flags.BaseUrl = None,
@@ -149,7 +150,7 @@ def smoke(
     """Send each stream that this ledger created a test event, unless one was delivered, and record its delivery."""
     settings = _settings(
         tenant, config, base_url, token_file, rate, burst, reserve, concurrency, retries, timeout, deadline,
-        max_failures,
+        max_failures, allow_unknown_events,
     )  # fmt: skip
     options = ErrandOptions(
         kind=Kind.SMOKE,
@@ -176,11 +177,13 @@ def _settings(
     timeout: str | None,
     deadline: str | None,
     max_failures: int | None,
+    allow_unknown_events: bool | None = None,
 ) -> Settings:
     asked = Flags(
         tenant=tenant, config=config, base_url=base_url, rate=rate, burst=burst, reserve=reserve,
         token=None if token_file is None else read_token_file(token_file), concurrency=concurrency, retries=retries,
         timeout=timeout, deadline=deadline, max_failures=max_failures,
+        allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     return load(asked, os.environ, Path.cwd())
 
@@ -204,16 +207,27 @@ def _confirm(options: ErrandOptions, settings: Settings, verb: str, *, yes: bool
     """Ask whether it is meant; raise UsageError where it is not, or nobody can be asked."""
     if options.manner.dry or yes:
         return
-    found = prospect(options, settings, os.environ)
+    with naming_a_ledger():
+        found = prospect(options, settings, os.environ)
     if not found.streams:
         return
     words = f"{verb} {found.words(options.limit)}"
     again = shlex.join(["bulkstreams", *sys.argv[1:], "--yes"])
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"nobody confirmed to {words}; nothing was sent.", hint=f"If that is meant: {again}")
-    say(f"{words[0].upper()}{words[1:]}? Type yes to do so:")
-    if sys.stdin.readline().strip().lower() != "yes":
+    if _asked(f"{words[0].upper()}{words[1:]}? Type yes to do so: ") != "yes":
         raise UsageError("that was no yes; nothing was sent.", hint=f"To see what would be done: {_dry()}")
+
+
+def _asked(question: str) -> str:
+    """Ask, and return the answer; whoever interrupts instead has done nothing."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower()
+    except KeyboardInterrupt:
+        say("\ninterrupted; nothing was sent")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _dry() -> str:
@@ -222,7 +236,7 @@ def _dry() -> str:
 
 def _do(options: ErrandOptions, settings: Settings, progress: ProgressKind, port: int | None, *, as_json: bool) -> int:
     """Do it, and tell how it ended; return the exit code."""
-    with watched(port) as live:
+    with naming_a_ledger(), watched(port, reads_lines=False) as live:
         ended = run_loop(lambda: _execute(options, settings, live, choose(progress, os.environ)))
     if as_json:
         print_json(ended.figures)

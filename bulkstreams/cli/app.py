@@ -24,7 +24,7 @@ from bulkstreams.cli import (
     serving,
 )
 from bulkstreams.cli.loop import run_loop
-from bulkstreams.cli.telling import output, print_figures, print_json, print_text, say
+from bulkstreams.cli.telling import naming_a_ledger, output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import check_inputs
@@ -74,7 +74,7 @@ def validate(
 
 def status(ledger: flags.LedgerPath, as_json: flags.AsJson = False) -> None:
     """Count a ledger's records by state and tenant, and group the failures by cause."""
-    with LedgerReader(ledger) as reader:
+    with naming_a_ledger(), LedgerReader(ledger) as reader:
         if as_json:
             print_json(report.status(reader, time.time()))
         else:
@@ -92,7 +92,7 @@ def results(
 ) -> None:
     """Print one row a record, in the order of the input."""
     states = _states(state)
-    with LedgerReader(ledger) as reader:
+    with naming_a_ledger(), LedgerReader(ledger) as reader:
         for line in results_command.written(reader, states, tenant, form, as_lines=as_input):
             with output():
                 sys.stdout.buffer.write(line)

@@ -95,7 +95,8 @@ def _conflicts(figures: Mapping[str, Any]) -> Iterator[str]:
     shown = figures["conflicts"][:MOST_CONFLICTS]
     for one in shown:
         yield _clean(f"  * {_label(one)} ({one['file']}:{one['line']}){_why(one)}")
-        yield from (f"      {Difference(**found)}" for found in one["differences"])
+        where = "at the tenant" if one["first"] is None else f"in {one['first']['file']}:{one['first']['line']}"
+        yield from (_clean(f"      {Difference(**found).words(where)}") for found in one["differences"])
     more = len(figures["conflicts"]) - len(shown) + figures["more_conflicts"]
     if more:
         yield f"  … and {more:,} more in conflict"
@@ -103,7 +104,8 @@ def _conflicts(figures: Mapping[str, Any]) -> Iterator[str]:
 
 def _why(one: Mapping[str, Any]) -> str:
     if one["first"] is not None:
-        return f": {one['first']['file']}:{one['first']['line']} has the same name, and goes first"
+        first = f"{one['first']['file']}:{one['first']['line']}"
+        return f": {first} has the same name, and goes first, if the tenant keeps names unique"
     if one["differences"]:
         return ""
     if one["is_there"] is None:
@@ -205,7 +207,8 @@ def verify_steps(verified: VerifyReport, again: str, run: str) -> list[str]:
     if counts["different"] or counts["duplicate"]:
         steps.append("What differs, or stands there twice, a run leaves as it is: change the line, or the tenant.")
     if counts["missing"] or counts["in_doubt"]:
-        steps.append(f"To create what is missing, and to clear what is in doubt: {run}")
+        again = f"{run} --retry-failed" if verified.refused else run
+        steps.append(f"To create what is missing, and to clear what is in doubt: {again}")
     return steps
 
 

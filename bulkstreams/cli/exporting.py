@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -179,7 +180,8 @@ def _tell(ended: ExportReport, options: ExportOptions) -> None:
     of = next(iter(tenants)) if len(tenants) == 1 else f"{len(tenants):,} tenants"
     if ended.exit_code == 0:
         where = "" if options.output is None else f" to {options.output}"
-        say(f"exported {_count(figures['streams'], 'stream')} of {of}{where} in {figures['elapsed_s']:.1f} s")
+        none = f"; {_none_of(ended.met)}" if ended.met and not figures["streams"] else ""
+        say(f"exported {_count(figures['streams'], 'stream')} of {of}{where} in {figures['elapsed_s']:.1f} s{none}")
         return
     for name, reason in ended.reasons.items():
         say(f"stopped {name}: {reason}")
@@ -192,6 +194,11 @@ def _tell(ended: ExportReport, options: ExportOptions) -> None:
                 say(f"written of {name}: {_count(count, 'line') if count else 'nothing'}")
     for hint in ended.hints:
         say(hint)
+    say(f"To export again: {shlex.join(['bulkstreams', *sys.argv[1:]])}")
+
+
+def _none_of(met: int) -> str:
+    return "one is there, and it is not asked for" if met == 1 else f"{met:,} are there, and none is asked for"
 
 
 def _tell_secrets(ended: ExportReport, options: ExportOptions) -> None:

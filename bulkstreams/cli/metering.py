@@ -12,16 +12,19 @@ from bulkstreams.commands.metering import Metered
 
 
 @contextmanager
-def watched(port: int | None) -> Iterator[Live]:
+def watched(port: int | None, *, reads_lines: bool = True) -> Iterator[Live]:
     """Give what watches a command; with a port, serve its figures there while the context lasts, and say where."""
     if port is None:
-        yield Live(say)
+        live = Live(say)
+        live.reads_lines = reads_lines
+        yield live
         return
     try:
         from bulkstreams.commands import metrics
     except ModuleNotFoundError as missing:
         raise not_installed("`--metrics-port`", "metrics", missing) from None
     live = Metered(say)
+    live.reads_lines = reads_lines
     with metrics.serve(port, lambda: live.figures) as address:
         say(f"metrics: {address}")
         yield live

@@ -40,6 +40,9 @@ from bulkstreams.secrets import read_token_file
 
 R = TypeVar("R")
 
+LISTED = "bulkstreams validate INPUT"
+"""What tells all the complaints about lines: a command that only looks leaves no ledger to ask."""
+
 
 def plan(
     inputs: flags.Inputs,
@@ -88,7 +91,7 @@ def planned(
     options: RunOptions, settings: Settings, progress: ProgressKind, *, sandbox: bool, as_json: bool, command: str
 ) -> int:
     """Plan, and tell the plan; return the exit code. `command` is what was called: `plan`, or `run --dry-run`."""
-    live = Live(say)
+    live = Live(say, listed=LISTED)
     found = run_loop(lambda: _compare(options, settings, live, progress, Planner, PlanSession, sandbox=sandbox))
     if as_json:
         print_json(found.figures)
@@ -128,7 +131,12 @@ def verify(
     tell: Callable[[Finding], None] = _keep_quiet if as_json else _tell
     found = run_loop(
         lambda: _compare(
-            options, settings, QuietLive(say), progress, onlooker, lambda grounds: VerifySession(grounds, tell)
+            options,
+            settings,
+            QuietLive(say, listed=LISTED),
+            progress,
+            onlooker,
+            lambda grounds: VerifySession(grounds, tell),
         )
     )
     if as_json:

@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkstreams.commands.live import Live
-from bulkstreams.core.waiting import duration
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_EVERY_S: Final = 0.2
@@ -88,7 +87,7 @@ def plain_line(live: Live) -> str:
 def line(live: Live) -> str:
     """Return a run's progress as one plain line."""
     if live.engine is None or not live.engine.outlook.begun:
-        return f"reading: {live.lines:,} lines in {duration(live.elapsed_s)}"
+        return live.beginning()
     allowed = live.allowed()
     parts = [
         live.count(),

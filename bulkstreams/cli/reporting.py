@@ -12,7 +12,7 @@ import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.extras import not_installed
-from bulkstreams.cli.telling import output, print_json, say
+from bulkstreams.cli.telling import naming_a_ledger, output, print_json, say
 from bulkstreams.commands.replacing import Replacement
 from bulkstreams.errors import UsageError
 from bulkstreams.ledger import History
@@ -47,7 +47,8 @@ def report(
         from bulkstreams.report import comparison, page, table
     except ModuleNotFoundError as missing:
         raise not_installed("`report`", "report", missing) from None
-    found = [_figures(path) for path in ledgers]
+    with naming_a_ledger():
+        found = [_figures(path) for path in ledgers]
     figures = found[0] if compare is None else comparison.compare(*found)
     if target is not None:
         _check_target(target, ledgers, found)

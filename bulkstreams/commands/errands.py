@@ -40,6 +40,7 @@ from bulkstreams.engine.lane import Lane
 from bulkstreams.errors import ExitCode, LedgerAddressError, UsageError
 from bulkstreams.ledger import UNDOABLE, ErrandBook, ErrandTotals, Failure, Ledger, LedgerReader, Plan, Run, Site
 from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.schema import EVENT_TYPES, nearest
 from bulkstreams.secrets import SecretResolver, mask
 
 FAILED: Final[Mapping[Kind, Collection[Fate]]] = {
@@ -101,13 +102,14 @@ class ErrandSession(Session):
                 await do_errands(fleet, ledger, self._book, self._sites, options.manner)
             totals, failures = reader.errands(options.kind), reader.errand_failures(options.kind, 3)
             doubtful = reader.doubtful()
+            beside = self._beside(reader, totals)
             code = self._code(totals, doubtful)
             await ledger.end_run(time.time(), code, fleet.reasons)
             run = reader.last_run()
             assert run is not None
         return ErrandReport(
             kind=options.kind,
-            figures=self._figures(totals, run, code, doubtful),
+            figures={**self._figures(totals, run, code, doubtful), **beside},
             exit_code=code,
             reasons=fleet.reasons,
             hints=tuple(fleet.hints),
@@ -119,6 +121,13 @@ class ErrandSession(Session):
             return self.interrupted or ExitCode.STOPPED
         code = ended_with(self._options.kind, totals)
         return ExitCode.IN_DOUBT if code is ExitCode.OK and doubtful and self._undoes else code
+
+    def _beside(self, reader: LedgerReader, totals: ErrandTotals) -> dict[str, int]:
+        """Return what else explains the counts: the streams that were there before, where none is ours; those off."""
+        records = reader.totals().records
+        if not (totals.total or reader.created() or records.get(State.UNDONE)):
+            return {"there_before": records.get(State.EXISTS, 0)}
+        return off_among(reader) if self._options.kind is Kind.SMOKE else {}
 
     @property
     def _undoes(self) -> bool:
@@ -153,10 +162,15 @@ def ended_with(kind: Kind, totals: ErrandTotals) -> ExitCode:
 
 
 def counted(kind: Kind, totals: ErrandTotals) -> dict[str, int]:
-    """Return the counts of a kind's errands, which add up to their total; `pending` only where something is left."""
-    found = {"total": totals.total, **{fate.value: totals.fates.get(fate, 0) for fate in COUNTED[kind]}}
-    left = totals.fates.get(Fate.PENDING, 0)
-    return {**found, "pending": left} if left else found
+    """Return the counts of a kind's errands, which add up to their total."""
+    order = (*COUNTED[kind], Fate.PENDING)
+    return {"total": totals.total, **{fate.value: totals.fates.get(fate, 0) for fate in order}}
+
+
+def off_among(reader: LedgerReader) -> dict[str, int]:
+    """Return, as figures have it, how many streams are off of those whose test events nobody heard of, if any are."""
+    off = reader.switched_off()
+    return {"switched_off": off} if off else {}
 
 
 async def do_errands(
@@ -208,6 +222,7 @@ async def open_errands(
 
     A dry one opens a copy, in which what would be done is settled as if it had been; nothing but GETs is sent.
     """
+    check_event(options.event, settings)
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
         plan = _plan(options, settings, reader)
@@ -264,6 +279,16 @@ async def _open(
         yield ErrandSession(ledger, book, fleet, options, plan, live)
 
 
+def check_event(event: str | None, settings: Settings) -> None:
+    """Raise UsageError where a test event is of a type that this version does not know, unless that is allowed."""
+    if event is None or event in EVENT_TYPES or settings.allow_unknown_events:
+        return
+    raise UsageError(
+        f"there is no event type {event!r}{nearest(event, tuple(sorted(EVENT_TYPES)))}; nothing was sent.",
+        hint="If the API has it by now: --allow-unknown-events",
+    )
+
+
 def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: str | None = None) -> None:
     """Raise where a tenant at which something is to be done is not where the ledger has it, or cannot be used.
 
@@ -281,7 +306,8 @@ def check_sites(wiring: Wiring, path: Path, sites: Mapping[str, Site], default: 
         if isinstance(located, Problem):
             raise UsageError(
                 f"the ledger has streams at the tenant {name}: {located.message}.",
-                hint=f"Put it into the configuration, at {site.address}; nothing was sent.",
+                hint=f"Put it into the configuration, at {site.address}, or give --base-url {site.address}; "
+                "nothing was sent.",
             )
 
 
@@ -311,7 +337,8 @@ class Prospect:
     def words(self, limit: int | None) -> str:
         """Say it to who is to confirm it: `47 event streams at acme.eu.auth0.com`."""
         count = self.streams if limit is None else min(limit, self.streams)
-        places = [site.address.removeprefix("https://") for site in self.sites.values()]
+        alone = len(self.sites) == 1
+        places = [site.address.removeprefix("https://") if alone else name for name, site in self.sites.items()]
         named = ", ".join(places[:3]) + (f" and {len(places) - 3:,} more tenants" if len(places) > 3 else "")
         most = "at most " if limit is not None and len(places) > 1 else ""
         return f"{most}{count:,} event {'stream' if count == 1 else 'streams'} at {named}"

@@ -65,13 +65,17 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """How an export ended: its figures, and what to tell a person. `written`: by tenant, the lines that went out."""
+    """How an export ended: its figures, and what to tell a person. `written`: by tenant, the lines that went out.
+
+    `met`: how many streams there are, those included that were not asked for.
+    """
 
     figures: Mapping[str, Any]
     exit_code: ExitCode
     reasons: Mapping[str, str]
     hints: Sequence[str]
     written: Mapping[str, int]
+    met: int = 0
 
 
 class ExportSession(Session):
@@ -197,6 +201,7 @@ class ExportSession(Session):
             reasons=self.fleet.reasons,
             hints=tuple(self.fleet.hints),
             written={str(name): count for name, count in self._written.items()},
+            met=sum(one.met for one in self._gatherings.values()),
         )
 
 

@@ -5,7 +5,7 @@ This module must never hold more than a page, nor say that it has seen all where
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,10 +22,14 @@ Shown = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The names of a tenant's actions by their ids: those that are one action's own. `refused`: why there are none."""
+    """The names of a tenant's actions by their ids: those that are one action's own. `refused`: why there are none.
+
+    `ids` are those of all its actions.
+    """
 
     by_id: Mapping[str, str]
     refused: str | None = None
+    ids: Collection[str] = ()
 
 
 NO_NAMES: Final = Named({})
@@ -43,6 +47,7 @@ class Gathering:
         self.tenant = tenant
         self.pages = 0
         self.streams = 0
+        self.met = 0
         self.is_whole = False
         self.actions: Named | None = None
         self._wanted = wanted
@@ -68,6 +73,7 @@ class Gathering:
         for stream, shown in zip(page.streams, page.shown, strict=True):
             if stream.id not in self._seen:
                 self._seen.add(stream.id)
+                self.met += 1
                 if self._wanted.takes(shown):
                     self._held.append(shown)
         if self._held:
@@ -91,4 +97,4 @@ class Gathering:
         found = await self._look_up.run()
         if isinstance(found, Refused):
             return Named({}, found.message)
-        return None if found is None else Named(found.names)
+        return None if found is None else Named(found.names, ids={one for its in found.ids.values() for one in its})

@@ -88,7 +88,7 @@ class TenantLines:
         problems, own = _judge(orjson.dumps(exported.definition))
         self._tell(who, exported, problems)
         if exported.action_id is not None:
-            self._tell_of_action(who, actions.refused)
+            self._tell_of_action(who, exported, actions)
         key = None if own is None else self._keys.give(own)
         if key is not None:
             self._notes.tell("not the first of its kind", f"{who} is not the first of its kind: its key is {show(key)}")
@@ -112,10 +112,12 @@ class TenantLines:
         for problem in problems:
             self._notes.tell("`run` would refuse it", f"{who}: `run` would refuse it: {problem}")
 
-    def _tell_of_action(self, who: str, refused: str | None) -> None:
-        kind = "the action stays an id"
+    def _tell_of_action(self, who: str, exported: Exported, actions: Named) -> None:
+        kind, refused = "the action stays an id", actions.refused
         if refused is None:
-            self._notes.tell(kind, f"{who}: its action stays an id, for it has no name that is its own alone")
+            known = exported.action_id in actions.ids
+            why = "it has no name that is its own alone" if known else "the tenant has no action of this id"
+            self._notes.tell(kind, f"{who}: its action stays an id, for {why}")
             return
         if not self._told_refusal:
             self._told_refusal = True

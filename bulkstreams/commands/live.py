@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from bulkstreams.core.errands import Outcome
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.core.metrics import Tally
-from bulkstreams.core.waiting import Progress
+from bulkstreams.core.waiting import Progress, duration
 from bulkstreams.engine import Outlook
 from bulkstreams.engine.lane import Lane
 from bulkstreams.ledger import LedgerReader, Result
@@ -65,16 +65,19 @@ class Watched(Protocol):
 class Live:
     """Watches one run: a reading's findings, the settlements, and what the lanes wait for.
 
-    `has_total`: it is known from the beginning how much there is to do.
+    `listed`: the command that tells all the complaints of which only the first are told; {}: their kind.
+    `has_total`: it is known from the beginning how much there is to do. `reads_lines`: it begins with reading an input.
     """
 
     has_total = True
+    reads_lines = True
 
     def __init__(
         self,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         most_shown: int | None = MOST_SHOWN,
+        listed: str = "bulkstreams results LEDGER --state {}",
     ) -> None:
         self.say = say
         self.engine: Watched | None = None
@@ -87,6 +90,7 @@ class Live:
         self.began = clock()
         self._clock = clock
         self._most_shown = most_shown
+        self._listed = listed
         self._recent: deque[tuple[float, int]] = deque()
         self._complaints: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
@@ -122,12 +126,16 @@ class Live:
         elif self._stopped == MOST_STOPPED + 1:
             self.say("… more tenants stopped; they are told at the end, and by `bulkstreams status` then")
 
+    def beginning(self) -> str:
+        """Say what goes on before there is anything to do at the tenants."""
+        return f"reading: {self.lines:,} lines in {duration(self.elapsed_s)}" if self.reads_lines else "beginning"
+
     def _complain(self, kind: str, text: str) -> None:
         self._complaints[kind] += 1
         if self._most_shown is None or self._complaints[kind] <= self._most_shown:
             self.say(text)
         elif self._complaints[kind] == self._most_shown + 1:
-            self.say(f"… more of kind {kind}; `bulkstreams results LEDGER --state {kind}` lists them all")
+            self.say(f"… more of kind {kind}; `{self._listed.format(kind)}` lists them all")
 
     # -- settlements --------------------------------------------------------------------------------------------------
 
@@ -216,6 +224,7 @@ class Reads(Live):
     """Watches a command that only reads tenants: it counts streams, and nobody knows beforehand how many there are."""
 
     has_total = False
+    reads_lines = False
 
     def read(self, count: int) -> None:
         """Count streams that were read."""

@@ -64,7 +64,7 @@ def no_such_tenant(reader: LedgerReader, tenant: str) -> UsageError:
 def row(result: Result) -> dict[str, Any]:
     """Return a record as a row of `results`: instants in ISO 8601, UTC.
 
-    `delivery` is there only where test events were ever to be sent.
+    `delivery` and `delivery_message` are there only where test events were ever to be sent.
     """
     found = {column: getattr(result, column) for column in RESULT_COLUMNS}
     for column in _INSTANTS:
@@ -72,6 +72,7 @@ def row(result: Result) -> dict[str, Any]:
     found["recovered"] = bool(found["recovered"])
     if result.delivery is not None:
         found["delivery"] = result.delivery or None
+        found["delivery_message"] = result.delivery_message
     return found
 
 
@@ -92,7 +93,7 @@ def as_csv(results: Iterable[Result]) -> Iterator[str]:
     rows = iter(results)
     first = next(rows, None)
     tested = first is not None and first.delivery is not None
-    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery") if tested else RESULT_COLUMNS)
+    writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery", "delivery_message") if tested else RESULT_COLUMNS)
     writer.writeheader()
     for result in () if first is None else chain((first,), rows):
         writer.writerow({column: _cell(value) for column, value in row(result).items()})
@@ -124,9 +125,19 @@ def as_input(results: Iterable[Result], folder: Path) -> Iterator[bytes]:
                     hint="Keep the input in a file, and run from that.",
                 )
             if result.file not in inputs:
-                inputs[result.file] = open_input(result.file, folder)
+                inputs[result.file] = _opened(result.file, folder)
                 stack.callback(inputs[result.file].close)
             yield _line(inputs[result.file], result) + b"\n"
+
+
+def _opened(name: str, folder: Path) -> Input:
+    try:
+        return open_input(name, folder)
+    except InputError as error:
+        if Path(name).is_absolute():
+            raise
+        hint = "The input is looked for from the folder in which it was run: go there, and give the same command."
+        raise InputError(error.message, hint=hint) from None
 
 
 def _line(one: Input, result: Result) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.commands.errands import Smoke, counted, ended_with
+from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with, off_among
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
@@ -82,6 +82,7 @@ class RunSession(Session):
             totals = reader.totals()
             failures = reader.failures(3)
             undoing = reader.undoing()
+            off = {} if smoke is None else off_among(reader)
             code = self._with(smoke, self._code(totals)) or (ExitCode.IN_DOUBT if undoing else ExitCode.OK)
             if not totals.records.get(State.IN_FLIGHT):
                 # A run that was cut off ends like one that died: the next begins with doubts about what is in flight.
@@ -96,7 +97,7 @@ class RunSession(Session):
         return RunReport(
             figures={
                 **figures(ledger, totals, run, code, self.live.elapsed_s),
-                **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke)}),
+                **({} if smoke is None else {"smoke": counted(Kind.SMOKE, smoke), **off}),
                 **({"undoing": undoing} if undoing else {}),
             },
             exit_code=code,
@@ -192,6 +193,7 @@ async def open_session(
 
     `make`: what is to become of them, where that is no run.
     """
+    check_event(options.smoke, settings)
     path = options.ledger or default_ledger(options.inputs)
     with ExitStack() as stack:
         inputs = []

@@ -74,12 +74,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """How a verification came out."""
+    """How a verification came out. `refused`: missing records that a plain run would leave as they are."""
 
     figures: Mapping[str, Any]
     exit_code: ExitCode
     reasons: Mapping[str, str]
     hints: Sequence[str]
+    refused: int = 0
 
 
 class QuietLive(Live):
@@ -100,6 +101,7 @@ class VerifySession(Comparison[VerifyReport]):
     def __init__(self, grounds: Grounds, tell: Callable[[Finding], None]) -> None:
         super().__init__(grounds)
         self._tell = tell
+        self._refused = 0
 
     async def execute(self) -> VerifyReport:
         """Look at the tenants, and hold the lines against what is there."""
@@ -130,6 +132,7 @@ class VerifySession(Comparison[VerifyReport]):
             exit_code=code,
             reasons=reasons,
             hints=tuple(self.engine.hints),
+            refused=self._refused,
         )
 
     def _findings(self) -> Iterator[Finding]:
@@ -150,6 +153,7 @@ class VerifySession(Comparison[VerifyReport]):
         if not pair.was_listed:
             return replace(finding, part=Part.UNKNOWN)
         if pair.live_id is None:
+            self._refused += pair.state in {State.REFUSED, State.CONFLICT}
             return replace(finding, part=Part.MISSING)
         if pair.same and pair.status is None:
             return finding

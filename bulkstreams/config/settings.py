@@ -69,7 +69,7 @@ class Settings:
     def tenant(self, name: str | None) -> Tenant | Problem:
         """Return the tenant that a line means: a name of the configuration, a domain, or the default."""
         if name is None:
-            return self.default or Problem(path="", message="names no tenant, and there is no default tenant")
+            return self.default or Problem(path="", message=self._no_default())
         found = self._known(name)
         if self.sandbox_url is not None and name != SANDBOX:
             return self._sandboxed(found, name if found is None else found.name, self.sandbox_url)
@@ -84,6 +84,11 @@ class Settings:
         if len(self.tenants) > MOST_NAMED:
             known += f" and {len(self.tenants) - MOST_NAMED:,} more"
         return Problem(path="tenant", message=f'unknown tenant "{name[:60]}"{near}; configured: {known}')
+
+    def _no_default(self) -> str:
+        known = ", ".join(list(self.tenants)[:MOST_NAMED])
+        names = f" (--tenant NAME makes one the default; configured: {known})" if known else ""
+        return f"names no tenant, and there is no default tenant{names}"
 
     def _known(self, name: str) -> Tenant | None:
         """Return the tenant that has this name, or stands at this domain."""

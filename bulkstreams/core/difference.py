@@ -46,9 +46,13 @@ class Difference:
     found: Any
 
     def __str__(self) -> str:
+        return self.words("at the tenant")
+
+    def words(self, where: str) -> str:
+        """Say it to a person; `where`: at what place the other one is."""
         if self.path == "subscriptions":
-            return f"subscriptions: {_events(self.wanted, self.found)}"
-        return f"{self.path}: {_show(self.wanted)} here, {_show(self.found)} at the tenant"
+            return f"subscriptions: {_events(self.wanted, self.found, where)}"
+        return f"{self.path}: {_show(self.wanted)} here, {_show(self.found)} {where}"
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -179,10 +183,10 @@ def _masked(value: object) -> object:
     return USER.sub(_MASKED, value) if isinstance(value, str) else _bare(value)
 
 
-def _events(wanted: list[str], found: list[str]) -> str:
+def _events(wanted: list[str], found: list[str], place: str) -> str:
     """Say which event types stand on one side alone."""
     here, there = Counter(wanted), Counter(found)
-    sides = ((here - there, "only here"), (there - here, "only at the tenant"))
+    sides = ((here - there, "only here"), (there - here, f"only {place}"))
     return "; ".join(f"{', '.join(map(_show, sorted(more.elements())))} {where}" for more, where in sides if more)
 
 

@@ -70,6 +70,11 @@ def with_any_status(rest: bytes) -> list[bytes]:
     return [rest + _repeated(status.value) for status in Status]
 
 
+def part_of(status: Status) -> bytes:
+    """Return the last part of every digest of a definition with this status."""
+    return _repeated(status.value)
+
+
 def _destination(destination: object) -> str:
     """Return a text that tells two destinations apart: built by hand for those that we know, as JSON for others."""
     if isinstance(destination, dict):

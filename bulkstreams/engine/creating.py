@@ -31,6 +31,7 @@ class Creating:
 
     scopes = "the scopes create:event_streams and read:event_streams"
     requests_each = 1.0
+    first_look = "looking up what is there already"
 
     def __init__(
         self,

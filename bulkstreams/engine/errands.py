@@ -52,6 +52,7 @@ class Errands:
     doubts = NO_DOUBTS
     is_over = False
     requests_each = 2.0  # a look, or an answer to wait for, and an act
+    first_look = "looking up what is there already"
 
     def __init__(self, lane: Lane, book: ErrandBook, manner: Manner) -> None:
         self._lane = lane

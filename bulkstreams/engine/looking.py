@@ -21,6 +21,7 @@ class Looking:
     doubts = NO_DOUBTS
     is_over = False
     requests_each = 1.0
+    first_look = "reading its streams"
 
     def __init__(
         self, lane: Lane, look: Callable[[Lane], Awaitable[bool]], *, scopes: str = "the scope read:event_streams"

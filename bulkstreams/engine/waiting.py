@@ -49,7 +49,7 @@ def _replies(lane: Lane, _now: float, silent_s: float) -> Wait | None:
 
 
 def _survey(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
-    return Wait(WaitKind.SURVEY, _looking_up(lane, "what is there already")) if lane.surveying else None
+    return Wait(WaitKind.SURVEY, _in_trouble(lane, lane.work.first_look)) if lane.surveying else None
 
 
 def _ledger(lane: Lane, _now: float, silent_s: float) -> Wait | None:
@@ -69,12 +69,12 @@ def _doubts(lane: Lane, now: float, _silent_s: float) -> Wait | None:
     records = f"{_counted(doubts.count, 'record')} in doubt"
     if doubts.settles_at > now:
         return Wait(WaitKind.DOUBT, f"{records} must settle before the look-up", doubts.settles_at)
-    return Wait(WaitKind.DOUBT, _looking_up(lane, records))
+    return Wait(WaitKind.DOUBT, _in_trouble(lane, f"looking up {records}"))
 
 
-def _looking_up(lane: Lane, what: str) -> str:
+def _in_trouble(lane: Lane, what: str) -> str:
     trouble = lane.breaker.outage.trouble
-    return f"looking up {what} ({trouble})" if trouble else f"looking up {what}"
+    return f"{what} ({trouble})" if trouble else what
 
 
 def _paced(lane: Lane, _now: float, _silent_s: float) -> Wait | None:

@@ -58,6 +58,10 @@ class Work(Protocol):
     def is_over(self) -> bool:
         """Return whether a `look_first` that failed leaves nothing to do, though the lane was not stopped."""
 
+    @property
+    def first_look(self) -> str:
+        """Say what the lane does meanwhile: `looking up what is there already`."""
+
     async def look_first(self) -> bool:
         """Look; return whether the lane may go on to claim. After the lane has left its seat it is called again."""
 

@@ -7,6 +7,7 @@ than a page of rows.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from bulkstreams.core.errands import Fate, Kind
+from bulkstreams.core.matching import part_of
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
@@ -26,7 +28,7 @@ from bulkstreams.ledger.errands import AT_TENANTS, MARK, UNDOABLE, Site, as_list
 from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.seal import free_of_log
-from bulkstreams.model import State
+from bulkstreams.model import State, Status
 
 RESULT_COLUMNS: Final = (
     "file", "line", "key", "tenant", "name", "state", "remote_id", "attempts", "http_status", "error_code",
@@ -62,9 +64,10 @@ class Result(NamedTuple):
     digest: bytes | None
     delivery: str | None = None
     """What became of its stream's test event; empty: it was sent none; None: the ledger knows of no such events."""
+    delivery_message: str | None = None
 
 
-_OWN: Final = Result._fields[:-1]
+_OWN: Final = Result._fields[:-2]
 """What a result has of its record."""
 
 
@@ -118,6 +121,8 @@ class ErrandTotals(NamedTuple):
     fates: Mapping[Fate, int]
     this_run: Mapping[Fate, int]
     event: str | None = None
+    last: tuple[int, float] = (0, 0.0)
+    """The run that was last at work on them, and the instant (epoch seconds) of the last thing that it noted."""
 
     @property
     def total(self) -> int:
@@ -284,7 +289,9 @@ class LedgerReader:
             found = [Result(*row) for row in rows]
             after = found[-1].id
             known = self.deliveries([one.id for one in found]) if tested else {}
-            yield from (one._replace(delivery=known.get(one.id, "")) if tested else one for one in found)
+            for one in found:
+                delivery, message = known.get(one.id, ("", None))
+                yield one._replace(delivery=delivery, delivery_message=message) if tested else one
 
     def standing(self, *, page: int = 1000) -> Iterator[Result]:
         """Yield those of the same records for which a stream stands at the tenant, in the same order.
@@ -325,7 +332,8 @@ class LedgerReader:
         if not self._has_errands():
             return ErrandTotals({}, {})
         rows = self._ask(
-            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event) FROM errand
+            """SELECT state, count(*), sum(state <> 'pending' AND run = :run), max(event), max(run),
+                      max(coalesce(settled_at, intent_at, 0)) FROM errand
                 WHERE kind = :kind AND (run >= :since OR (kind = 'smoke' AND state = 'delivered'))
                   AND (kind <> 'smoke' OR EXISTS (
                           SELECT 1 FROM record WHERE record.id = errand.record AND anchor = 'created'
@@ -335,8 +343,9 @@ class LedgerReader:
         )
         return ErrandTotals(
             fates={self._fate(state): count for state, count, *_ in rows},
-            this_run={self._fate(state): now for state, _, now, _ in rows if now},
-            event=max((event for *_, event in rows if event is not None), default=None),
+            this_run={self._fate(state): now for state, _, now, *_ in rows if now},
+            event=max((row[3] for row in rows if row[3] is not None), default=None),
+            last=max(((run or 0, at) for *_, run, at in rows), default=(0, 0.0)),
         )
 
     def created(self, states: Collection[State] = UNDOABLE, tenants: Collection[str] | None = None) -> dict[str, Site]:
@@ -369,28 +378,50 @@ class LedgerReader:
         return int(self._ask("SELECT count(*) FROM record WHERE state IN ('in_doubt', 'in_flight')")[0][0])
 
     def errand_failures(self, kind: Kind, most: int = 20) -> list[Failure]:
-        """Group what the newest command of a kind could not do by cause, as `failures` does."""
+        """Group what the newest command of a kind could not do by cause, as `failures` does.
+
+        Deliveries that failed alike at several endpoints have one cause.
+        """
         if not self._has_errands():
             return []
+        self._db.create_function("cause", 1, _without_urls, deterministic=True)
         rows = self._ask(
-            """SELECT e.state, e.http_status, e.error_code, e.message, count(*), file, min(line), key
+            """SELECT e.state, e.http_status, e.error_code, cause(e.message), count(*), file, min(line), key
                  FROM errand AS e JOIN results ON results.id = e.record
-                WHERE e.kind = ? AND e.run >= ? AND e.state IN ('changed', 'failed', 'unconfirmed')
+                WHERE e.kind = ? AND e.run >= ? AND e.state IN ('changed', 'failed', 'unconfirmed', 'gone')
                   AND e.remote_id = results.remote_id AND results.state <> 'undone'
-                GROUP BY e.state, e.http_status, e.error_code, e.message ORDER BY count(*) DESC, min(line) LIMIT ?""",
+                GROUP BY e.state, e.http_status, e.error_code, cause(e.message)
+                ORDER BY count(*) DESC, min(line) LIMIT ?""",
             (kind.value, self._since(kind), most),
         )
         return [Failure(*row) for row in rows]
 
-    def deliveries(self, ids: Sequence[int]) -> dict[int, str]:
-        """Return what became of the test events for the streams of these records, as the newest test of each has it."""
+    def switched_off(self) -> int:
+        """Count the streams that are off, as far as this ledger knows, of those whose test events nobody heard of."""
+        if not self._has_errands():
+            return 0
         rows = self._ask(
-            """SELECT record, errand.state FROM errand JOIN record ON record.id = errand.record
+            """SELECT count(*) FROM errand AS e JOIN record ON record.id = e.record
+                WHERE e.kind = 'smoke' AND e.state IN ('unconfirmed', 'pending') AND e.run >= :since
+                  AND record.anchor = 'created' AND e.remote_id = record.remote_id
+                  AND coalesce(record.status = 'disabled',
+                               substr(coalesce(record.anchor_digest, record.digest), -length(:off)) = :off)""",
+            {"since": self._since(Kind.SMOKE), "off": part_of(Status.DISABLED)},
+        )
+        return int(rows[0][0])
+
+    def deliveries(self, ids: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+        """Return what became of the test events for the streams of these records, as the newest test of each has it.
+
+        That is its fate, and what was said about it.
+        """
+        rows = self._ask(
+            """SELECT record, errand.state, errand.message FROM errand JOIN record ON record.id = errand.record
                 WHERE kind = 'smoke' AND errand.remote_id = record.remote_id
                   AND record IN (SELECT value FROM json_each(?))""",
             (orjson.dumps(list(ids)).decode(),),
         )
-        return {record: self._fate(state).value for record, state in rows}
+        return {record: (self._fate(state).value, message) for record, state, message in rows}
 
     def has_deliveries(self) -> bool:
         """Return whether test events were ever to be sent."""
@@ -430,6 +461,13 @@ class LedgerReader:
     def _whole_reading(self) -> int:
         """Return the newest reading that came to its end: one that was cut off has not met all there is."""
         return int(self._ask("SELECT coalesce(max(id), 0) FROM reading WHERE completed_at IS NOT NULL")[0][0])
+
+
+_URL: Final = re.compile(r"""https?://[^\s"']+""")
+
+
+def _without_urls(text: str | None) -> str | None:
+    return None if text is None else _URL.sub("…", text)
 
 
 def _is_dead(run: Run) -> bool:

@@ -17,6 +17,7 @@ _BY_STATE: Final = {
 
 _BY_FATE: Final = {
     Fate.CHANGED: "Look at what was changed at the tenant; to do it all the same, give the command with --force.",
+    Fate.GONE: "Somebody else deleted it; a run of the input with a new --ledger FILE creates it again.",
     Fate.FAILED: "Mend the cause that the API names, then give the same command again.",
     Fate.UNCONFIRMED: "Look at the stream's destination, then give the same command again: it sends another event.",
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from bulkstreams.core.errands import COUNTED, Fate, Kind
+from bulkstreams.core.errands import COUNTED, OPPOSITE, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note
@@ -36,6 +37,9 @@ MOST_HINTS: Final = 3
 """Remedies that are told at the end of a run."""
 
 _SETTLED: Final = frozenset({State.CREATED, State.EXISTS, State.DUPLICATE, State.UNDONE})
+_ANSWERLESS: Final = frozenset({Fate.UNCONFIRMED, Fate.GONE})
+"""Fates whose cause is told by their message alone: a 404 to a question is what they are made of."""
+
 _UNKNOWN: Final = "the run ended before an answer was noted"
 
 
@@ -50,7 +54,7 @@ def summary(figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Se
     ]
     if "smoke" in figures:
         tested = _counted({name: count for name, count in figures["smoke"].items() if name != "total" and count})
-        lines.append(f"smoke: {figures['smoke']['total']:,} streams: {tested or 'none'}")
+        lines.append(f"smoke: {_streams(figures['smoke']['total'])}: {tested or 'none'}")
     lines += [failure_line(one) for one in failures]
     return lines + stopped_lines(reasons)
 
@@ -90,14 +94,15 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     interrupted = figures["exit_code"] in {ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
     if records["pending"] or records["in_doubt"] or interrupted:
         yield f"To resume, run the same command again: {command}"
-    elif records["invalid"]:
+        return
+    if records["invalid"]:
         yield f"Mend the invalid lines and run the same command again; see: bulkstreams status {ledger}"
     elif records["exhausted"]:
         yield f"To try the exhausted records again: {command}"
-    elif records["refused"] or records["conflict"]:
+    if records["refused"] or records["conflict"]:
         again = command if "--retry-failed" in command.split() else f"{command} --retry-failed"
         yield f"See why: bulkstreams status {ledger}; after mending the cause: {again}"
-    elif figures.get("smoke", {}).get("failed"):
+    if figures.get("smoke", {}).get("failed"):
         yield f"See why deliveries failed: bulkstreams status {ledger}; to try those again: {command}"
     if undoing := figures.get("undoing"):
         counted = "1 stream counts" if undoing == 1 else f"{undoing:,} streams count"
@@ -105,6 +110,7 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
             f"{counted} as created, though an undo that was cut short may have deleted some of them. To end it: "
             f"{shlex.join(['bulkstreams', 'undo', str(ledger)])}; then, to create them anew: {command}"
         )
+    yield from _unconfirmed(figures.get("smoke", {}), figures, command)
 
 
 _COMMAND: Final = {
@@ -120,19 +126,13 @@ def errand_summary(
     kind: Kind, figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()
 ) -> list[str]:
     """Say how a command ended that did something with streams after their creation, in a few lines."""
-    records, this_run = figures["records"], figures["this_run"]
-    parts = _counted({name: count for name, count in records.items() if name != "total" and count})
-    if figures.get("dry_run"):
-        lines = [f"nothing was done; of {records['total']:,} streams would be: {parts or 'none'}"]
+    records = figures["records"]
+    if not records["total"]:
+        lines = [_nothing(kind, figures)]
+    elif figures.get("dry_run"):
+        lines = [_foreseen(kind, records)]
     else:
-        effort = ", ".join(
-            f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT[1:]
-        )
-        head = f"{' '.join(_COMMAND[kind])}: {records['total']:,} streams: {parts or 'nothing to do'}"
-        lines = [
-            f"{head}   (ledger: {figures['ledger']})",
-            f"this run: {effort} in {duration(figures['elapsed_s'])}",
-        ]
+        lines = _done(kind, figures)
     lines += [failure_line(one) for one in failures]
     if doubtful := figures.get("in_doubt"):
         lines.append(
@@ -140,6 +140,49 @@ def errand_summary(
             "created is not known yet, so they were left"
         )
     return lines + stopped_lines(reasons)
+
+
+def _done(kind: Kind, figures: Mapping[str, Any]) -> list[str]:
+    records, this_run = figures["records"], figures["this_run"]
+    parts = _counted({name: count for name, count in records.items() if name != "total" and count})
+    effort = ", ".join(f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT[1:])
+    return [
+        f"{' '.join(_COMMAND[kind])}: {_streams(records['total'])}: {parts}   (ledger: {figures['ledger']})",
+        f"this run: {effort} in {duration(figures['elapsed_s'])}",
+    ]
+
+
+def _nothing(kind: Kind, figures: Mapping[str, Any]) -> str:
+    """Say why there is nothing to do, as far as that is known."""
+    head = f"{' '.join(_COMMAND[kind])}: nothing to do"
+    there = figures.get("there_before")
+    if there is None:
+        return f"{head}   (ledger: {figures['ledger']})"
+    left = "was there before it, and is left alone" if there == 1 else "were there before it, and are left alone"
+    return f"{head}: this ledger created no stream{f'; {there:,} {left}' if there else ''}"
+
+
+_FORESEEN: Final = {
+    Fate.DELETED: ("would be deleted", "would be deleted"),
+    Fate.SWITCHED: ("would be switched {}", "would be switched {}"),
+    Fate.ALREADY: ("is {} already", "are {} already"),
+    Fate.GONE: ("is gone", "are gone"),
+    Fate.CHANGED: ("was changed and would be left", "were changed and would be left"),
+    Fate.FAILED: ("could not be looked at", "could not be looked at"),
+    Fate.PENDING: ("was not looked at", "were not looked at"),
+}
+"""What a dry run says of one stream, and of several; {}: `on` or `off`."""
+
+
+def _foreseen(kind: Kind, records: Mapping[str, int]) -> str:
+    order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if records.get(fate)]
+    way = "off" if kind is Kind.DISABLE else "on"
+    parts = ", ".join(f"{records[fate]:,} {_FORESEEN[fate][records[fate] != 1].format(way)}" for fate in order)
+    return f"Dry run, nothing was sent: of {_streams(records['total'])} {parts}"
+
+
+def _streams(count: int) -> str:
+    return f"{count:,} stream{'' if count == 1 else 's'}"
 
 
 def errand_next(kind: Kind, figures: Mapping[str, Any], hints: Sequence[str], command: str) -> str:
@@ -155,12 +198,25 @@ def _errand_steps(kind: Kind, figures: Mapping[str, Any], command: str) -> Itera
         yield f"To go on, run the same command again: {command}"
     elif records[Fate.FAILED]:
         yield f"See why: bulkstreams status {figures['ledger']}; to try those again: {command}"
-    elif records.get(Fate.CHANGED):
+    if records.get(Fate.CHANGED):
         yield f"Look at what was changed; to do it all the same: {command} --force"
-    elif records.get(Fate.UNCONFIRMED):
-        yield f"To send those a test event again: {command}"
+    if records.get(Fate.GONE) and kind is not Kind.UNDO:
+        yield "What is gone was deleted by somebody else; a run of the input with a new --ledger FILE creates it again."
+    yield from _unconfirmed(records, figures, command)
     if figures.get("in_doubt"):
         yield f"Run the input again, which looks up what is in doubt, then: {command}"
+
+
+def _unconfirmed(records: Mapping[str, int], figures: Mapping[str, Any], command: str) -> Iterator[str]:
+    """Say what to do about test events of which nobody knows what became; `records` counts them."""
+    if off := figures.get("switched_off"):
+        activate = shlex.join(["bulkstreams", "activate", figures["ledger"]])
+        yield (
+            f"{off:,} of these streams {'is' if off == 1 else 'are'} switched off, and a test event may wait until "
+            f"{'it is' if off == 1 else 'they are'} on: {activate}, then again: {command}"
+        )
+    elif records.get(Fate.UNCONFIRMED):
+        yield f"To send those a test event again: {command}"
 
 
 def errand_counts(reader: LedgerReader) -> dict[str, Any]:
@@ -174,17 +230,38 @@ def errand_counts(reader: LedgerReader) -> dict[str, Any]:
 
 
 def _errand_lines(reader: LedgerReader) -> Iterator[str]:
-    """Say what was done with streams after their creation, and which command was left unfinished."""
+    """Say what was done with streams after their creation, in the order of time, and what was left unfinished.
+
+    What a later command made history of is told as such, and no longer with what went wrong.
+    """
     going = reader.held()
-    for kind in Kind:
-        totals = reader.errands(kind)
-        if not totals.total:
-            continue
+    found = {kind: totals for kind in Kind if (totals := reader.errands(kind)).total}
+    for kind, totals in sorted(found.items(), key=lambda item: item[1].last):
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
-        yield f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        head = f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        over = [later for later in _overtaking(kind) if _is_later(found.get(later), totals)]
+        if over:
+            yield f"{head}{_at(totals)}; overtaken by a later {' '.join(_COMMAND[over[0]])}"
+            continue
+        yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
             yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
+
+
+def _overtaking(kind: Kind) -> tuple[Kind, ...]:
+    """Return the kinds after which what was done of this one is no longer so."""
+    return tuple(one for one in (Kind.UNDO, OPPOSITE.get(kind)) if one is not None and one is not kind)
+
+
+def _is_later(one: ErrandTotals | None, other: ErrandTotals) -> bool:
+    """Return whether a command is done, and came after another."""
+    return one is not None and not one.fates.get(Fate.PENDING) and one.last > other.last
+
+
+def _at(totals: ErrandTotals) -> str:
+    at = totals.last[1]
+    return f", last at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
 def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
@@ -203,17 +280,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         "ledger": str(reader.path),
         "records": {"total": totals.total, **{str(state): count for state, count in sorted(totals.records.items())}},
         "tenants": {tenant or "(none)": counts for tenant, counts in reader.by_tenant().items()},
-        "failures": [
-            {
-                "state": one.state,
-                "http_status": one.http_status,
-                "error_code": one.error_code,
-                "message": one.message,
-                "records": one.records,
-                "example": {"file": one.file, "line": one.line, "key": one.key},
-            }
-            for one in reader.failures()
-        ],
+        "failures": [_failure(one) for one in reader.failures()],
         "last_run": None
         if run is None
         else {
@@ -226,6 +293,20 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         },
         "progress": _progress(reader.note(), now),
         "errands": errand_counts(reader),
+        "errand_failures": {
+            kind.value: [_failure(one) for one in found] for kind in Kind if (found := reader.errand_failures(kind))
+        },
+    }
+
+
+def _failure(one: Failure) -> dict[str, Any]:
+    return {
+        "state": one.state,
+        "http_status": one.http_status,
+        "error_code": one.error_code,
+        "message": one.message,
+        "records": one.records,
+        "example": {"file": one.file, "line": one.line, "key": one.key},
     }
 
 
@@ -299,7 +380,8 @@ def _progress_lines(note: Note | None, now: float) -> list[str]:
 
 def failure_line(one: Failure) -> str:
     """Say what failed with one cause, how often, and give an example."""
-    status = one.http_status if one.http_status is not None and one.http_status >= 400 else None
+    says_nothing = one.http_status is None or one.http_status < 400 or one.state in _ANSWERLESS
+    status = None if says_nothing else one.http_status
     code = None if one.error_code == one.state else one.error_code
     cause = " ".join(str(part) for part in (status, code) if part is not None)
     text = f"{cause}: {one.message}" if cause and one.message else cause or one.message or _UNKNOWN

@@ -1,5 +1,6 @@
 """JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
 
+from bulkstreams.schema.definition import EVENT_TYPES
 from bulkstreams.schema.problems import nearest, show
 from bulkstreams.schema.reading import (
     MAX_KEY,
@@ -29,6 +30,7 @@ from bulkstreams.schema.replies import (
 )
 
 __all__ = [
+    "EVENT_TYPES",
     "MAX_KEY",
     "RULES_VERSION",
     "ActionPage",

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from bulkstreams.cli.progress import PLAIN_MOST, ProgressKind, choose, line, picture, plain_line
-from bulkstreams.commands.live import MOST_STOPPED, Live, Reads
+from bulkstreams.commands.live import MOST_SHOWN, MOST_STOPPED, Live, Reads
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.ledger import Result
-from bulkstreams.model import Settlement
+from bulkstreams.model import Problem, Settlement
 
 NOW = 1000.0
 
@@ -190,3 +190,23 @@ def test_tenants_that_stop_while_others_go_on_are_told_at_once_and_not_without_e
     assert said[0] == "stopped t0: it answered 403"
     assert len(said) == MOST_STOPPED + 1
     assert "more tenants stopped" in said[-1]
+
+
+def test_a_command_that_reads_no_lines_does_not_say_that_it_reads_them() -> None:
+    """Neither before it has looked at its ledger, nor before it has reached its tenant."""
+    live = Live(lambda _: None)
+    live.reads_lines = False
+    assert line(live) == line(Reads(lambda _: None)) == "beginning"
+
+
+def test_who_writes_no_ledger_names_another_command_for_the_complaints() -> None:
+    """A plan leaves nothing that could be asked for the invalid lines."""
+    for given, words in (
+        ({}, "results LEDGER --state invalid"),
+        ({"listed": "bulkstreams validate INPUT"}, "validate INPUT"),
+    ):
+        told: list[str] = []
+        one = Live(told.append, **given)  # type: ignore[arg-type]
+        for number in range(MOST_SHOWN + 5):
+            one.invalid("in.jsonl", number, [Problem(path="name", message="is wrong")])
+        assert told[-1] == f"… more of kind invalid; `bulkstreams {words}` lists them all"

@@ -94,11 +94,13 @@ def test_why_actions_stay_ids_is_told_once_a_tenant() -> None:
     desk = Desk(several=True)
     for tenant in ("acme", "beta"):
         desk.make(action("one"), action("two"), tenant=tenant, actions=Named({}, "Insufficient scope"))
-    desk.make(action("three"), action("four"), tenant="gamma", actions=Named({"a2": "x"}))
+    desk.make(action("three"), action("four"), tenant="gamma", actions=Named({"a2": "x"}, ids={"a1", "a2"}))
     assert sum("does not name its actions" in told for told in desk.told) == 2
     assert sum("its action stays an id" in told for told in desk.told) == 6
     assert "no name that is its own alone" in desk.told[-1]
     assert desk.told[-1].startswith('note: gamma: the stream "four"')
+    desk.make(action("five"), tenant="delta", actions=Named({"a2": "x"}, ids={"a2"}))
+    assert desk.told[-1].endswith("its action stays an id, for the tenant has no action of this id")
 
 
 def test_no_two_secrets_of_an_export_have_one_name() -> None:

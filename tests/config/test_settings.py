@@ -192,7 +192,10 @@ def test_a_line_without_a_tenant_is_wrong_where_none_is_the_default(tmp_path: Pa
     """The line is told what it lacks; it goes to no tenant by chance."""
     found = settings(tmp_path, TWO).tenant(None)
     assert isinstance(found, Problem)
-    assert found.message == "names no tenant, and there is no default tenant"
+    known = ", ".join(settings(tmp_path, TWO).tenants)
+    assert found.message == (
+        f"names no tenant, and there is no default tenant (--tenant NAME makes one the default; configured: {known})"
+    )
 
 
 def test_an_unknown_tenant_is_told_with_the_nearest_and_all_that_are_configured(tmp_path: Path) -> None:

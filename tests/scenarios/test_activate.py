@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +67,30 @@ def test_a_cut_over_creates_all_switched_off_and_switches_them_on_later(make: Ca
     assert scene.desk.ask("SELECT DISTINCT status, updated_at FROM record") == [(None, None)]
 
 
+def test_status_tells_what_was_done_in_the_order_of_time(make: Callable[..., Scene]) -> None:
+    """Each with its instant; what a later command turned round is told as overtaken."""
+    scene = make(2)
+    for words in (("activate", "--off"), ("activate",), ("smoke",)):
+        assert scene.run(*words).code == 0
+    told = lines_of(scene)
+    assert [line.partition(":")[0] for line in told] == ["activate --off", "activate", "smoke"]
+    assert told[0].endswith("; overtaken by a later activate")
+    assert all(re.search(r", last at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", line) for line in told)
+    assert scene.run("activate", "--off").code == 0
+    told = lines_of(scene)
+    assert [line.partition(":")[0] for line in told] == ["activate", "smoke", "activate --off"]
+    assert [line.endswith("; overtaken by a later activate --off") for line in told] == [True, False, False]
+    assert scene.run("undo").code == 0
+    told = lines_of(scene)
+    assert [line.endswith("; overtaken by a later undo") for line in told] == [True] * (len(told) - 1) + [False]
+
+
+def lines_of(scene: Scene) -> list[str]:
+    """Return the lines in which `status` tells of such commands."""
+    heads = ("activate", "smoke", "undo")
+    return [line for line in scene.desk.run("status", LEDGER).out.splitlines() if line.startswith(heads)]
+
+
 def test_streams_that_are_on_already_are_not_switched(make: Callable[..., Scene]) -> None:
     """They are counted apart, and nothing is sent; one that somebody else switched is looked at each time."""
     scene = make(4)
@@ -89,6 +114,20 @@ def test_what_somebody_changed_or_deleted_is_left_and_told(make: Callable[..., S
     told = scene.desk.run("status", LEDGER).out
     assert "activate: 2 switched, 1 gone, 1 changed" in told
     assert "the stream was changed at" in told
+    again = scene.desk.run("activate", LEDGER, "--base-url", scene.server.url, "--yes").err
+    assert "1 gone: the stream is not at the tenant any more: somebody else deleted it (e.g. in.jsonl:4, s3)" in again
+    assert "What is gone was deleted by somebody else; a run of the input with a new --ledger FILE" in again
+
+
+def test_a_ledger_that_created_nothing_says_whose_the_streams_are(desk: Desk, serve: Callable[..., Server]) -> None:
+    """They were there before it; nothing is asked and nothing is sent."""
+    server = serve()
+    server.seed(*webhooks(2))
+    desk.write("in.jsonl", webhooks(2))
+    assert desk.provision(server, "in.jsonl").records == {"total": 2, "exists": 2}
+    ended = desk.run("activate", LEDGER, "--off", "--base-url", server.url)
+    assert ended.code == 0, ended
+    assert "nothing to do: this ledger created no stream; 2 were there before it, and are left alone" in ended.err
 
 
 def test_it_asks_as_an_undo_does(make: Callable[..., Scene]) -> None:

@@ -169,6 +169,15 @@ def test_filters(desk: Desk, server: Server, flags: list[str], found: list[str |
     assert [row.get("name") for row in ended.rows] == found
 
 
+def test_an_export_of_nothing_says_how_many_streams_there_are(desk: Desk, server: Server) -> None:
+    """A filter that nothing matches is no empty tenant."""
+    assert "exported 0 streams" in (empty := desk.run("export", "--base-url", server.url)).err
+    assert "there" not in empty.err
+    server.seed(webhook("a"), webhook("b"))
+    ended = desk.run("export", "--base-url", server.url, "--name", "x*")
+    assert ended.err.rstrip().endswith("; 2 are there, and none is asked for"), ended
+
+
 def test_actions_that_are_not_told_stay_ids(desk: Desk, serve: Serve) -> None:
     """Without the scope, or where two have one name, the id is written, and told: once why, and for each stream."""
     actions = ["twin=a1", "twin=a2", "own=a3"]

@@ -54,6 +54,7 @@ def test_an_export_that_is_ended_half_way_leaves_no_file(desk: Desk, serve: Serv
     assert (desk.folder / "a.jsonl").read_bytes() == BEFORE
     if number != KILL:
         assert "not whole: nothing was put in the place of a.jsonl" in ended.err
+        assert ended.err.splitlines()[-1].startswith("To export again: bulkstreams export ")
 
 
 @pytest.mark.parametrize(("flags", "number", "code"), [((), INT, 130), ((), TERM, 143), (("--deadline", "1s"), 0, 4)])

@@ -80,3 +80,11 @@ def test_an_import_tells_by_its_exit_code_what_it_needs(desk: Desk) -> None:
     assert (none.code, none.out) == (2, "")
     assert not (desk.folder / "x.jsonl").exists()
     assert desk.run("import", "deploy-cli", "tenant.yaml", "--replce").code == 2
+
+
+def test_an_export_without_streams_is_told_as_that(desk: Desk) -> None:
+    """An empty folder is converted, and nobody looks for the lines."""
+    (desk.folder / "event-streams").mkdir()
+    ended = desk.run("import", "deploy-cli", ".")
+    assert (ended.code, ended.out) == (0, "")
+    assert "holds no event streams, so there was nothing to convert" in ended.err

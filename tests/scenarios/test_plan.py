@@ -526,9 +526,10 @@ def test_of_two_lines_of_a_name_the_second_is_foreseen_to_be_refused(desk: Desk,
         {"key": "k3", "stream": webhook("a", status="disabled")},
     ]
     told = desk.run("plan", desk.write("in.jsonl", rows), "--base-url", server.url)
+    first = "in.jsonl:1 has the same name, and goes first, if the tenant keeps names unique"
     assert told.out.splitlines() == [
-        f"  * {server.url.removeprefix('http://')}/a (in.jsonl:3): in.jsonl:1 has the same name, and goes first",
-        '      status: "disabled" here, "enabled" at the tenant',
+        f"  * {server.url.removeprefix('http://')}/a (in.jsonl:3): {first}",
+        '      status: "disabled" here, "enabled" in in.jsonl:1',
         "Plan: 3 records: 1 to create, 1 already there, 1 in conflict; a moment",
     ]
     ran = desk.provision(server, "in.jsonl", "--concurrency", "1")

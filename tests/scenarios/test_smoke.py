@@ -63,7 +63,32 @@ def test_a_delivery_that_takes_too_long_is_unconfirmed(make: Callable[..., Scene
     scene = make(2, delivery_time=60.0)
     ended = scene.run("smoke", "--patience", "0.5")
     assert (ended.code, ended.records) == (5, {"total": 2, "unconfirmed": 2})
-    assert "the delivery was still pending after 0.5 s" in scene.desk.run("status", LEDGER).out
+    assert "2 unconfirmed: the delivery was still pending after 0.5 s" in scene.desk.run("status", LEDGER).out
+    assert "switched_off" not in ended.json
+    assert scene.desk.results()[0]["delivery_message"] == "the delivery was still pending after 0.5 s"
+
+
+def test_streams_that_are_off_are_told_where_their_events_wait(make: Callable[..., Scene]) -> None:
+    """Whether the run gave them that status or their lines have it."""
+    scene = make(1, "--set-status", "disabled", delivery_time=60.0)
+    scene.desk.write("in.jsonl", [*webhooks(2), {**webhooks(3)[2], "status": "disabled"}])
+    assert scene.desk.provision(scene.server, "in.jsonl").code == 0
+    ended = scene.run("smoke", "--patience", "0.2")
+    assert (ended.code, ended.json["switched_off"]) == (5, 2)
+
+
+def test_deliveries_that_fail_alike_have_one_cause(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Each at an endpoint of its own, which their own rows tell."""
+    rows = webhooks(2)
+    for i, one in enumerate(rows):
+        one["destination"]["configuration"]["webhook_endpoint"] = f"https://example.com/{i}"
+    server = serve(undeliverable=("s0", "s1"))
+    desk.write("in.jsonl", rows)
+    assert desk.provision(server, "in.jsonl", "--smoke", "user.created").code == 1
+    (failure,) = desk.run("status", LEDGER, "--json").json["errand_failures"]["smoke"]
+    assert (failure["records"], failure["state"]) == (2, "failed")
+    assert "example.com" not in failure["message"]
+    assert "https://example.com/1" in desk.results()[1]["delivery_message"]
 
 
 def test_a_delivery_that_is_not_shown_any_more_has_not_failed(make: Callable[..., Scene]) -> None:
@@ -81,6 +106,26 @@ def test_what_the_api_refuses_is_told_in_its_words(make: Callable[..., Scene]) -
     assert "2 failed: 400 operation_not_supported: The event stream is disabled." in ended.err
     assert scene.run("activate").code == 0
     assert scene.run("smoke").records == {"total": 2, "delivered": 2}
+
+
+def test_a_type_of_event_that_there_is_not_is_refused_before_anything_is_sent(
+    desk: Desk, serve: Callable[..., Server]
+) -> None:
+    """With the name that is near; unless it is said that the catalogue may be too old."""
+    server = serve()
+    desk.write("in.jsonl", webhooks(1))
+    ended = desk.provision(server, "in.jsonl", "--smoke", "user.creatd")
+    assert ended.code == 2
+    assert "no event type 'user.creatd' (did you mean \"user.created\"?)" in ended.err
+    assert server.books()["tenants"] == {}
+    assert not (desk.folder / LEDGER).exists()
+    assert desk.provision(server, "in.jsonl").code == 0
+    scene = Scene(desk, server)
+    refused = scene.run("smoke", "--event", "user.creatd")
+    assert (refused.code, scene.books["tested"]) == (2, {})
+    assert scene.run("smoke", "--event", "user.creatd", "--allow-unknown-events").code != 2
+    assert server.requests("test") == 1
+    assert desk.provision(server, "in.jsonl", "--smoke", "user.creatd", "--allow-unknown-events").code != 2
 
 
 def test_a_stream_that_is_gone_is_told(make: Callable[..., Scene]) -> None:
@@ -143,7 +188,7 @@ def test_a_run_can_test_what_it_has_created(desk: Desk, serve: Callable[..., Ser
     assert (ended.code, ended.records) == (1, {"total": 4, "created": 4})
     rows = (desk.folder / "rows.jsonl").read_text().splitlines()
     assert len(rows) == 4, "a row a record, and none for its test"
-    assert ended.json["smoke"] == {"total": 4, "delivered": 3, "unconfirmed": 0, "gone": 0, "failed": 1}
+    assert ended.json["smoke"] == {"total": 4, "delivered": 3, "unconfirmed": 0, "gone": 0, "failed": 1, "pending": 0}
     scene = Scene(desk, server)
     assert is_tested_once(scene)
     desk.write("in.jsonl", webhooks(5))

@@ -212,11 +212,12 @@ def test_a_dry_run_only_looks(make: Callable[..., Scene]) -> None:
     deletes = scene.books["requests"]["delete"]
     ended = scene.desk.run("undo", LEDGER, "--base-url", scene.server.url, "--dry-run", "--json")
     assert (ended.code, ended.records) == (1, {"total": 5, "deleted": 3, "gone": 1, "changed": 1})
+    assert ended.json["records"]["pending"] == 0, "it is always there"
     assert (ended.json["dry_run"], ended.json["ledger"], ended.json["this_run"]["requests"]) == (True, LEDGER, 0)
     assert scene.books["requests"]["delete"] == deletes
     assert hashlib.sha256((scene.desk.folder / LEDGER).read_bytes()).digest() == before
     told = scene.desk.run("undo", LEDGER, "--base-url", scene.server.url, "--dry-run")
-    assert "nothing was done; of 5 streams would be: 3 deleted, 1 gone, 1 changed" in told.err
+    assert "of 5 streams 3 would be deleted, 1 is gone, 1 was changed and would be left" in told.err
 
 
 # -- whatever fails ---------------------------------------------------------------------------------------------------

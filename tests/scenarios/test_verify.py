@@ -279,3 +279,16 @@ def test_a_status_that_was_given_is_expected(desk: Desk, server: Server) -> None
     ended = verify(desk, server, "in.jsonl")
     assert ended.code == 1, ended
     assert signs(ended, server) == ["= s0", "* s1", '    status: "disabled" here, "enabled" at the tenant', "= s2"]
+
+
+def test_what_is_missing_and_was_in_conflict_needs_a_run_that_takes_it_again(desk: Desk, server: Server) -> None:
+    """A plain run would leave it as it is, so the advised one has the flag."""
+    server.seed(webhook("s0", subscriptions=[{"event_type": "user.deleted"}]))
+    desk.write("in.jsonl", webhooks(2))
+    assert desk.provision(server, "in.jsonl").records["conflict"] == 1
+    server.remove("s0")
+    ended = verify(desk, server, "in.jsonl")
+    assert ended.err.splitlines()[-1].endswith(" --retry-failed"), ended
+    _, _, advised = ended.err.splitlines()[-1].partition(": bulkstreams ")
+    assert desk.run(*advised.split()).code == 0
+    assert verify(desk, server, "in.jsonl").code == 0

@@ -78,7 +78,10 @@ def _tell(made: Converted, env_template: Path | None, say: Callable[[str], None]
     parts = [_count(len(made.lines), "stream"), _count(len(made.secrets), "secret") + " to set"]
     if made.questions:
         parts.append(_count(len(made.questions), "thing") + " to see to")
-    say(f"converted: {', '.join(parts)}")
+    empty = (
+        "" if made.lines or made.questions else "; the export holds no event streams, so there was nothing to convert"
+    )
+    say(f"converted: {', '.join(parts)}{empty}")
 
 
 def _count(number: int, noun: str) -> str:
