@@ -14,6 +14,7 @@ from bulkstreams.engine.listing import MOST_REPEATED, Listing
 from bulkstreams.engine.looking import Looking
 from bulkstreams.engine.recorder import Unrecorded
 from bulkstreams.engine.tools import LaneSettings, Tools
+from bulkstreams.engine.waiting import wait_of
 from bulkstreams.engine.work import NO_DOUBTS
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Failure
@@ -96,6 +97,16 @@ def test_it_sees_every_page_in_order_and_sends_nothing() -> None:
     assert len(looker.shown) == 7
     assert looker.client.creates == []
     assert (lane.stopped, lane.left()) == (None, 0)
+
+
+def test_it_says_that_it_reads() -> None:
+    """An export is no look at what is there already: nothing comes after it."""
+
+    async def scene() -> str:
+        wait = wait_of(Looker(ScriptedClient()).make(), 0.0)
+        return "" if wait is None else wait.reason
+
+    assert in_told_time(scene) == "reading its streams"
 
 
 def test_a_tenant_that_was_never_reached_is_told_as_such() -> None:
