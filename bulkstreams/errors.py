@@ -78,6 +78,10 @@ class LedgerFormatError(LedgerError):
     """The file is no ledger, is damaged, or is of a newer format."""
 
 
+class NoLedgerError(LedgerFormatError):
+    """The file is no ledger, and never was."""
+
+
 class LedgerWriteError(LedgerError):
     """The ledger could not be written: full disk, read-only folder, I/O error."""
 
