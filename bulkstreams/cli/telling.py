@@ -17,7 +17,7 @@ import typer
 
 from bulkstreams import report
 from bulkstreams.commands.run import RunReport
-from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerFormatError, OutputError
+from bulkstreams.errors import BulkstreamsError, ExitCode, NoLedgerError, OutputError
 
 
 def say(text: str) -> None:
@@ -99,10 +99,8 @@ def naming_a_ledger() -> Iterator[None]:
     """Tell whoever named a file that is no ledger what the argument is; such commands have no --ledger."""
     try:
         yield
-    except LedgerFormatError as error:
-        if "--ledger FILE" not in error.hint:
-            raise
-        raise type(error)(error.message, hint="LEDGER is the file that `run` wrote, e.g. in.ledger.db.") from None
+    except NoLedgerError as error:
+        raise NoLedgerError(error.message, hint="LEDGER is the file that `run` wrote, e.g. in.ledger.db.") from None
 
 
 def drop(to: TextIO) -> None:

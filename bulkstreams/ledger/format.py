@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerFullError, LedgerWriteError
+from bulkstreams.errors import LedgerError, LedgerFormatError, LedgerFullError, LedgerWriteError, NoLedgerError
 
 APPLICATION_ID: Final = 0x62756C6B  # "bulk", in the header of every ledger (see `file`'s magic for SQLite)
 VERSION: Final = 3
@@ -330,14 +330,14 @@ def check_header(path: Path) -> None:
     if len(head) == 100 and head.startswith(_MAGIC):
         return
     what = "is empty" if not head else "is not a bulkstreams ledger"
-    raise LedgerFormatError(f"{path} {what}.", hint=_OTHER_FILE)
+    raise NoLedgerError(f"{path} {what}.", hint=_OTHER_FILE)
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> int:
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
-        raise LedgerFormatError(f"{path} is an SQLite file, but not a bulkstreams ledger.", hint=_OTHER_FILE)
+        raise NoLedgerError(f"{path} is an SQLite file, but not a bulkstreams ledger.", hint=_OTHER_FILE)
     if version > VERSION:
         raise LedgerFormatError(
             f"the ledger {path} is of format {version}; this bulkstreams knows formats up to {VERSION}.",
