@@ -221,9 +221,9 @@ def _confirm(options: ErrandOptions, settings: Settings, verb: str, *, yes: bool
 
 def _asked(question: str) -> str:
     """Ask, and return the answer; whoever interrupts instead has done nothing."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
     try:
+        sys.stderr.write(question)
+        sys.stderr.flush()
         return sys.stdin.readline().strip().lower()
     except KeyboardInterrupt:
         say("\ninterrupted; nothing was sent")
