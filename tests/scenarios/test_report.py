@@ -143,7 +143,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_lost(done: Desk, arguments: li
     assert {path.name for path in done.folder.iterdir()} - names <= {"in.ledger.db-shm", "in.ledger.db-wal"}
 
 
-@pytest.mark.parametrize("package", ["hdrh", "jinja2"])
+@pytest.mark.parametrize("package", ["jinja2"])
 def test_where_a_package_is_missing_the_command_that_installs_it_is_told(done: Desk, package: str) -> None:
     """As it can be typed: every package of the extra; the other commands need none of them."""
     hidden = done.folder / "hidden"
