@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkstreams.core.difference import SHOWN, Difference, by_name, differences, kept
+from bulkstreams.core.difference import SHOWN, Difference, by_id, by_name, differences, kept
 from bulkstreams.core.matching import digest
 from tests.core.test_matching import CALM, DEFINITIONS, TEXT, Definition, webhook, with_secret
 
@@ -191,3 +191,11 @@ def test_an_action_is_compared_by_name_where_the_line_names_it() -> None:
         (webhook(method="bearer"), action("act_1")),
     ):
         assert by_name(wanted, shown, names) == shown
+
+
+def test_a_line_that_names_its_action_is_put_as_its_stream_will_be_shown() -> None:
+    """The name gives way to the tenant's id for it; where it has none, or the line names none, the line is as it was."""
+    names = {"act_1": "Audit"}
+    assert by_id(action("${action:Audit}"), names) == action("act_1")
+    for line in (action("${action:Other}"), action("act_1"), webhook(method="bearer"), {"name": "a"}):
+        assert by_id(line, names) == line

@@ -20,10 +20,11 @@ from bulkstreams.core.matching import (
     in_turn,
     judge,
     mark,
+    part_of,
     with_action,
     with_any_status,
 )
-from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event
+from bulkstreams.model import RESPONSE_ONLY, SECRET_FIELDS, Doubt, Event, Status
 
 # How long a machine takes to draw or to run an example is no matter of these properties.
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -491,3 +492,10 @@ def test_in_turn_nameless_records_leave_no_stream_to_be_made_twice(twins: list[t
         if judgement.stream is not None:
             owned.add(judgement.stream.id)
     assert len(owned) == len(found)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_status_of_a_definition_is_the_end_of_its_digest(status: Status) -> None:
+    """So that whoever has only the digest knows whether the stream is on; one that is not given is on."""
+    assert digest({"name": "a", "status": status.value}).endswith(part_of(status))
+    assert digest({"name": "a"}).endswith(part_of(status)) is (status is Status.ENABLED)
