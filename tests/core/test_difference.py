@@ -194,7 +194,7 @@ def test_an_action_is_compared_by_name_where_the_line_names_it() -> None:
 
 
 def test_a_line_that_names_its_action_is_put_as_its_stream_will_be_shown() -> None:
-    """The name gives way to the tenant's id for it; where it has none, or the line names none, the line is as it was."""
+    """The name gives way to the tenant's id for it; where there is none, or the line names none, it is as it was."""
     names = {"act_1": "Audit"}
     assert by_id(action("${action:Audit}"), names) == action("act_1")
     for line in (action("${action:Other}"), action("act_1"), webhook(method="bearer"), {"name": "a"}):
