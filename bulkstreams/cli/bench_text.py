@@ -18,7 +18,7 @@ def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[s
     yield from _latencies(figures)
     yield f"answers: {_answers(figures)}"
     yield from (f"  {status}: {text}" for status, text in examples.items())
-    yield from _late(figures)
+    yield from late(figures)
     yield from _client(figures)
     if "search" in figures:
         yield from _search(figures["search"])
@@ -52,33 +52,40 @@ def _answers(figures: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "none"
 
 
-def _late(figures: Mapping[str, Any]) -> Iterator[str]:
-    late = figures["late"]
+def late(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what there is to say of requests that began late, or never."""
+    by = figures["late"]
     if figures["unsent"]:
         yield (
             f"{figures['unsent']:,} requests that the schedule asked for were never sent; "
             "the longest response times are missing with them"
         )
-    if late["ceiling"]:
+    if by["ceiling"]:
         yield (
-            f"{late['ceiling']:,} began late since every connection waited for an answer: "
+            f"{by['ceiling']:,} began late since every connection waited for an answer: "
             "their wait is part of the response time; --concurrency N allows more"
         )
-    if late["ledger"]:
-        yield f"{late['ledger']:,} began late since their intents were not on disk yet"
-    if late["loop"]:
-        yield f"{late['loop']:,} began late since the client's event loop came late"
+    if by["ledger"]:
+        yield f"{by['ledger']:,} began late since their intents were not on disk yet"
+    if by["loop"]:
+        yield f"{by['loop']:,} began late since the client's event loop came late"
 
 
-def _client(figures: Mapping[str, Any]) -> Iterator[str]:
+def itself(figures: Mapping[str, Any]) -> str:
+    """Return what the client noticed of itself."""
     client = figures["client"]
     lag = client["loop_lag_ms"]
-    yield (
-        f"client: event loop {lag['mean']:.1f} ms late ({lag['worst_second']:.1f} in its worst second), "
+    return (
+        f"event loop {lag['mean']:.1f} ms late ({lag['worst_second']:.1f} in its worst second), "
         f"{client['loop_share']:.0%} of a core (process: {client['cpu_share']:.0%}), "
         f"{client['most_under_way']:,} under way and {client['most_sockets']:,} sockets at the most, "
         f"{client['waited_for_connection_s']:.2f} s waited for a free connection"
     )
+
+
+def _client(figures: Mapping[str, Any]) -> Iterator[str]:
+    client = figures["client"]
+    yield f"client: {itself(figures)}"
     if figures["client_saturated"]:
         yield (
             f"THE CLIENT WAS THE BOTTLENECK for {client['spoiled_share']:.1%} of the requests: "

@@ -13,6 +13,7 @@ import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend, attend_with
+from bulkstreams.cli.bench_page import Writing, page_at
 from bulkstreams.cli.bench_plan import CLIENTS, DURATION, PROBE, RATE, plan_of, span_of
 from bulkstreams.cli.bench_text import summary
 from bulkstreams.cli.bench_view import BenchView
@@ -78,6 +79,9 @@ def bench(
     approved_load_test: Annotated[
         bool, typer.Option("--approved-load-test", help="Needed for Auth0's cloud, and any public host.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Make one self-contained HTML page of it, with plots.")
+    ] = None,
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
 ) -> None:
@@ -89,6 +93,8 @@ def bench(
     settings = load(given, os.environ, Path.cwd())
     kind = choose(progress, os.environ)
     if clean is not None:
+        if html is not None:
+            raise UsageError("--clean only deletes: there is nothing that --html could show.", hint="Leave one out.")
         mark = check_ledger(clean, cleans=True)
         cleaned = run_loop(lambda: _clean_up(clean, mark or "", settings, kind))
         if as_json:
@@ -100,8 +106,11 @@ def bench(
         ceiling=_ceiling(concurrency or (CLIENTS if closed_loop else CEILING)), keep=keep,
     )  # fmt: skip
     _check(options, settings, approved=approved_load_test)
-    ended = run_loop(lambda: _bench(options, settings, kind))
-    raise typer.Exit(_finish(ended, options, settings, kind, as_json=as_json))
+    files = [*map(Path, options.inputs), options.ledger, *(one for one in (template, stages) if one is not None)]
+    with page_at(html, settings.require_default().base_url, files) as write:
+        ended = run_loop(lambda: _bench(options, settings, kind))
+        code = _finish(ended, options, settings, kind, write, as_json=as_json)
+    raise typer.Exit(code)
 
 
 def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None:
@@ -125,11 +134,17 @@ async def _bench(options: BenchOptions, settings: Settings, kind: ProgressKind) 
     return ended
 
 
-def _finish(ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, *, as_json: bool) -> int:
+def _finish(
+    ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, write: Writing, *, as_json: bool
+) -> int:
     """Delete what was created, and tell it all; return the exit code."""
     if not as_json:
         print_text("\n".join(summary(ended.figures, ended.stopped, ended.examples)))
     code, left = int(ended.exit_code), ended.created + ended.in_doubt
+    try:
+        write(ended)
+    except BulkstreamsError as error:  # what was created is deleted whatever becomes of the page
+        code = fail(error)
     if left and (options.keep or ended.cut_off):
         say(f"{left:,} streams are left at the tenant, or may be; to delete them: {_to_clean(options.ledger)}")
     elif left:

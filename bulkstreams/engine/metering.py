@@ -32,9 +32,9 @@ class Point:
     """One interval of a load, which begins at `at` seconds after the warm-up (before zero: in it).
 
     `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. The response times are
-    of those that ended. `lag_ms` is the mean lateness of the event loop, `busy` the share of a core that it took, `cpu`
-    that of the whole process. The last three are as they were at its end: requests under way, requests that were due
-    and had not begun, open sockets.
+    of those that ended, the service times of those of them that were sent. `lag_ms` is the mean lateness of the event
+    loop, `busy` the share of a core that it took, `cpu` that of the whole process. The last three are as they were at
+    its end: requests under way, requests that were due and had not begun, open sockets.
     """
 
     at: float
@@ -47,6 +47,8 @@ class Point:
     p50_ms: float | None
     p99_ms: float | None
     max_ms: float | None
+    service_p50_ms: float | None
+    service_p99_ms: float | None
     lag_ms: float
     busy: float
     cpu: float
@@ -102,7 +104,7 @@ class Meter:
         self.points: list[Point] = []
         self.spans: list[Span] = []
         self.under_way = 0
-        self._recent = Histogram(2)
+        self._recent, self._recent_service = Histogram(2), Histogram(2)
         self._clock = clock
         self._sockets, self._busy, self._cpu = sockets, busy, cpu
         self._sent, self._asked = 0, 0
@@ -137,6 +139,9 @@ class Meter:
         good = isinstance(answer, Reply) and answer.status == 201
         self._now.errors += not good
         self._recent.add(now - at)
+        sent = isinstance(answer, Reply) or answer.sent  # a connection that was refused at once is no fast answer
+        if sent:
+            self._recent_service.add(answer.elapsed_s)
         if at < self.begins:
             return
         self.ended_at = now
@@ -145,7 +150,7 @@ class Meter:
             self.status[answer.status] += 1
         else:
             self.failures[answer.reason] += 1
-        if isinstance(answer, Reply) or answer.sent:  # a connection that was refused at once is no fast answer
+        if sent:
             self.response.add(now - at)
             self.service.add(answer.elapsed_s)
 
@@ -179,7 +184,7 @@ class Meter:
         return self._sent if self.schedule is None else self.schedule.due_by(min(now, self.cut_at) - self.began_at)
 
     def _close(self, now: float) -> None:
-        one, recent = self._now, self._recent.ms()
+        one, recent, service = self._now, self._recent.ms(), self._recent_service.ms()
         seconds = max(now - one.began, 1e-9)
         busy_at, cpu_at = self._busy(), self._cpu()
         lag_s = one.lag_s / one.samples if one.samples else 0.0
@@ -193,12 +198,14 @@ class Meter:
             Point(
                 at=round(at, 3), seconds=round(seconds, 3), offered=offered, sent=one.sent, done=one.done,
                 errors=one.errors, late=one.late.total(), p50_ms=recent["p50"], p99_ms=recent["p99"],
-                max_ms=recent["max"], lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
+                max_ms=recent["max"], service_p50_ms=service["p50"], service_p99_ms=service["p99"],
+                lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
                 cpu=round((cpu_at - one.cpu_at) / seconds, 4), under_way=self.under_way,
-                overdue=max(0, asked - self._sent),                sockets=max(0, self._sockets()),
+                overdue=max(0, asked - self._sent), sockets=max(0, self._sockets()),
             )
         )  # fmt: skip
         self._recent.clear()
+        self._recent_service.clear()
         self._now = _Now(now, busy_at, cpu_at)
 
     # -- what follows -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from bulkstreams.core.waiting import duration
 from bulkstreams.model import State
-from bulkstreams.report import plots
+from bulkstreams.report import bench_plots, plots
 from bulkstreams.report.plots import Plot
 
 _ASSETS: Final = files("bulkstreams.report") / "assets"
@@ -33,6 +33,9 @@ _STYLES: Final = ("uplot/uPlot.min.css", "page.css")
 MOST_TENANTS: Final = 50
 """Tenants that a page shows one by one, those with most that is not settled first; the others are added up."""
 
+MOST_SECONDS: Final = 1200
+"""Seconds of a bench that its table tells one by one, the first ones; so the page of an hour stays below a megabyte."""
+
 _SETTLED: Final = frozenset({State.CREATED, State.EXISTS, State.DUPLICATE, State.UNDONE})
 _FAILED: Final = (State.REFUSED, State.CONFLICT, State.EXHAUSTED, State.INVALID)
 _ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -41,7 +44,7 @@ _ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\
 
 def of_ledger(figures: Mapping[str, Any]) -> str:
     """Return the page of one ledger."""
-    return _page(figures["ledger"]["path"], [_side(figures, "")], None)
+    return _sides_page(figures["ledger"]["path"], [_side(figures, "")], None)
 
 
 def of_comparison(comparison: Mapping[str, Any]) -> str:
@@ -49,20 +52,30 @@ def of_comparison(comparison: Mapping[str, Any]) -> str:
     sides = [_side(comparison[one], f"-{one}") | {"label": one.upper()} for one in ("a", "b")]
     name = " and ".join(Path(side["figures"]["ledger"]["path"]).name for side in sides)
     both = {**comparison, "plots": plots.of_both(comparison["a"], comparison["b"])}
-    return _page(name, sides, both)
+    return _sides_page(name, sides, both)
 
 
-def _page(name: str, sides: Sequence[Mapping[str, Any]], both: Mapping[str, Any] | None) -> str:
+def of_bench(bench: Mapping[str, Any]) -> str:
+    """Return the page of one bench: its figures and series, and what is said of them in words."""
+    drawn = bench_plots.of_bench(bench)
+    more = {**bench, "plots": drawn, "rows": bench["series"][:MOST_SECONDS]}
+    return _page("bench.html", bench["base_url"], bench["made_at"], list(drawn.values()), more)
+
+
+def _sides_page(name: str, sides: Sequence[Mapping[str, Any]], both: Mapping[str, Any] | None) -> str:
     drawn = [*(both["plots"].values() if both else ()), *(plot for side in sides for plot in side["plots"].values())]
+    return _page("page.html", name, sides[0]["figures"]["made_at"], drawn, {"sides": sides, "both": both})
+
+
+def _page(template: str, name: str, made_at: float, drawn: Sequence[Plot], more: Mapping[str, Any]) -> str:
     scripts = [_asset(_LIBRARY), _asset(_SCRIPT)]
     return (
         _environment()
-        .get_template("page.html")
+        .get_template(template)
         .render(
+            more,
             name=name,
-            sides=sides,
-            both=both,
-            made_at=sides[0]["figures"]["made_at"],
+            made_at=made_at,
             version=version("bulkstreams"),
             policy=_policy(scripts),
             style=Markup("\n".join(map(_asset, _STYLES))),  # noqa: S704 - ours

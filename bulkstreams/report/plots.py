@@ -79,7 +79,7 @@ def _times(figures: Mapping[str, Any]) -> Plot | None:
         return None
     series = [_series(name, name, rows, partial(_time, name=name)) for name in _TIMES]
     plot = _over_time("Service time over time", "milliseconds", figures, rows, series)
-    return plot | {"log": _is_wide(one[name] for one in times for name in ("p50", "max"))}
+    return plot | {"log": is_wide(one[name] for one in times for name in ("p50", "max"))}
 
 
 def _time(stretch: Mapping[str, Any], name: str) -> float | None:
@@ -89,7 +89,7 @@ def _time(stretch: Mapping[str, Any], name: str) -> float | None:
 def _over_time(
     title: str, y_label: str, figures: Mapping[str, Any], rows: Sequence[Any], series: Sequence[Any]
 ) -> Plot:
-    size, unit = _unit(rows)
+    size, unit = time_unit(rows)
     runs: dict[str, float] = {}
     for one in figures["timeline"]["stretches"]:
         runs.setdefault(one["run"], one["offset_s"] / size)
@@ -130,7 +130,8 @@ def _per_s(stretch: Mapping[str, Any], count: int) -> float:
     return round(count / stretch["seconds"], 3) if stretch["seconds"] else 0.0
 
 
-def _unit(rows: Sequence[tuple[float, Any]]) -> tuple[float, str]:
+def time_unit(rows: Sequence[tuple[float, Any]]) -> tuple[float, str]:
+    """Return the unit to tell an axis in, as seconds and by name; rows begin with their offset in seconds."""
     most = rows[-1][0] if rows else 0.0
     return next((size, name) for least, size, name in _UNITS if most >= least)
 
@@ -138,15 +139,16 @@ def _unit(rows: Sequence[tuple[float, Any]]) -> tuple[float, str]:
 def _curve(figures: Mapping[str, Any]) -> Plot | None:
     """Return the times by percentile, on an axis on which each further nine takes the same room."""
     latency = figures["latency"]
-    curves = [
+    known = [
         (kind.replace("_", " "), kind, latency[f"{kind}_curve"])
         for kind in ("service_time", "response_time")
         if latency[f"{kind}_curve"]
     ]
-    return _curves("Time by percentile", curves)
+    return curves("Time by percentile", known)
 
 
-def _curves(title: str, curves: Sequence[tuple[str, str, Sequence[Mapping[str, float]]]]) -> Plot | None:
+def curves(title: str, curves: Sequence[tuple[str, str, Sequence[Mapping[str, float]]]]) -> Plot | None:
+    """Return times by percentile; each curve is a label, a colour and its points. None: there is not one point."""
     shares = sorted({point["percentile"] for _, _, curve in curves for point in curve})
     if not shares:
         return None
@@ -163,7 +165,7 @@ def _curves(title: str, curves: Sequence[tuple[str, str, Sequence[Mapping[str, f
         "nines": True,
         "marks": [],
         "series": series,
-        "log": _is_wide(ms for one in series for ms in one["values"]),
+        "log": is_wide(ms for one in series for ms in one["values"]),
     }
 
 
@@ -198,7 +200,7 @@ def _both_created(a: Mapping[str, Any], b: Mapping[str, Any]) -> Plot | None:
     offsets = sorted(set(sides[0]) | set(sides[1]))
     if not offsets:
         return None
-    size, unit = _unit([(offset, None) for offset in offsets])
+    size, unit = time_unit([(offset, None) for offset in offsets])
     return {
         "title": "Created a second",
         "x": [round(offset / size, 5) for offset in offsets],
@@ -216,11 +218,12 @@ def _both_created(a: Mapping[str, Any], b: Mapping[str, Any]) -> Plot | None:
 
 
 def _both_curves(a: Mapping[str, Any], b: Mapping[str, Any]) -> Plot | None:
-    curves = [("A", "a", a["latency"]["service_time_curve"]), ("B", "b", b["latency"]["service_time_curve"])]
-    plot = _curves("Service time by percentile", curves)
+    known = [("A", "a", a["latency"]["service_time_curve"]), ("B", "b", b["latency"]["service_time_curve"])]
+    plot = curves("Service time by percentile", known)
     return None if plot is None else plot | {"joined": True}
 
 
-def _is_wide(values: Iterable[float | None]) -> bool:
+def is_wide(values: Iterable[float | None]) -> bool:
+    """Return whether times lie so far apart that a logarithmic axis shows them better."""
     found = [value for value in values if value]
     return bool(found) and max(found) > _WIDE * min(found)

@@ -256,3 +256,26 @@ def test_without_scripts_the_numbers_are_there(report: Path, browser: Browser) -
     assert "tables hold their numbers" in page.inner_text("header")
     assert page.locator("#over-time tbody tr").count() > 10
     context.close()
+
+
+@pytest.fixture(scope="module")
+def bench_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the page of a bench of a server that refuses more than twenty a second."""
+    one = Desk(tmp_path_factory.mktemp("bench"))
+    with Server(rate=20.0, burst=5, latency=(0.001, 0.02)) as server:
+        flags = ("--rate", "50/s", "--duration", "2s", "--warmup", "1s", "--html", "bench.html")
+        assert one.run("bench", "--base-url", server.url, *flags).code == 0
+    yield one.folder / "bench.html"
+    one.close()
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_bench_is_drawn_and_asks_for_nothing(bench_page: Path, look: Callable[..., Seen], name: str) -> None:
+    """Its three plots stand on their canvases, its texts can be read, and it is no wider than its window."""
+    seen = look(bench_page, **LOOKS[name])
+    assert [one["id"] for one in plots_of(seen)] == ["rates", "times", "curve"]
+    for colours, drawn in zip(seen.drawn(), ("refused", "p50", "response_time"), strict=True):
+        assert colours.get(seen.colour(drawn), 0) > 5, drawn
+    assert seen.page.evaluate(CONTRAST) >= 4.5
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= LOOKS[name]["viewport"]["width"]
+    assert seen.is_quiet(), (seen.requests, seen.complaints)
