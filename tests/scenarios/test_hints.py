@@ -52,13 +52,21 @@ def test_several_tenants_are_asked_about_by_their_names(desk: Desk, server: Serv
     assert "to delete 2 event streams at acme, beta;" in desk.run("undo", "in.ledger.db").err
 
 
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("bulkstreams", run_name="__main__", alter_sys=True)
+"""
+"""The command as a terminal starts it: whoever runs the tests in the background has it start deaf to interrupts."""
+
+
 def test_whoever_interrupts_the_question_has_sent_nothing(desk: Desk, server: Server) -> None:
     """The cursor waits behind the question, and the end of the command says what was done."""
     desk.write("in.jsonl", webhooks(1))
     assert desk.provision(server, "in.jsonl").code == 0
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bulkstreams", "undo", "in.ledger.db", "--base-url", server.url],
+        [sys.executable, "-c", HEEDING, "undo", "in.ledger.db", "--base-url", server.url],
         cwd=desk.folder, env=desk.environment, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
