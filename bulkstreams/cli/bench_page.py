@@ -13,6 +13,7 @@ from typing import Any
 
 from bulkstreams.cli.bench_text import itself, late
 from bulkstreams.cli.extras import not_installed
+from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.telling import say
 from bulkstreams.commands.bench.options import BenchReport
 from bulkstreams.commands.replacing import Replacement
@@ -50,9 +51,7 @@ def page_at(target: Path | None, base_url: str, others: Sequence[Path]) -> Itera
 def _check(target: Path, others: Sequence[Path]) -> None:
     if str(target) == "-":
         raise UsageError("--html takes a file: standard output is the summary's, or --json's.", hint="Name a file.")
-    into = next((other for other in others if other.resolve() == target.resolve()), None)
-    if into is not None:
-        raise UsageError(f"--html {target} would write over {into}.", hint="Give it a file of its own.")
+    check_apart("--html", target, others)
 
 
 def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:

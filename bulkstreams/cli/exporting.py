@@ -16,6 +16,7 @@ import typer
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
+from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.telling import output, print_json, say
 from bulkstreams.commands.export import ExportOptions, ExportReport, open_export
@@ -127,16 +128,14 @@ def _check_tenants(options: ExportOptions, base_url: str | None, token_file: Pat
 
 def _check_files(options: ExportOptions, others: Sequence[Path]) -> None:
     """Refuse to write over what is read, or twice into one file."""
-    taken = {os.path.realpath(one) for one in others}  # unlike resolve(), it bears links that lead in circles
+    taken = list(others)
     for flag, path in (("--output", options.output), ("--env-template", options.env_template)):
         if path is None:
             continue
         if path == Path("-"):
             raise UsageError(f"{flag} needs a file.", hint="The names also stand at the end of standard error.")
-        place = os.path.realpath(path)
-        if place in taken:
-            raise UsageError(f"{flag} {path} would write over another file of this command.", hint="Name another one.")
-        taken.add(place)
+        check_apart(flag, path, taken)
+        taken.append(path)
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import typer
 
 from bulkstreams.cli import flags
 from bulkstreams.cli.extras import not_installed
+from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.telling import naming_a_ledger, output, print_json, say
 from bulkstreams.commands.replacing import Replacement
 from bulkstreams.errors import UsageError
@@ -75,10 +76,8 @@ def _check_target(target: str, ledgers: Sequence[Path], found: Iterable[dict[str
     """Raise UsageError where the page would take the place of a ledger or an input."""
     if target == _STDOUT:
         return
-    others = [*map(str, ledgers), *(one["path"] for figures in found for one in figures["inputs"])]
-    into = next((other for other in others if Path(other).resolve() == Path(target).resolve()), None)
-    if into is not None:
-        raise UsageError(f"--html {target} would write over {into}.", hint="Give it a file of its own.")
+    inputs = [one["path"] for figures in found for one in figures["inputs"]]
+    check_apart("--html", target, [*ledgers, *inputs])
 
 
 def _write(target: str, text: str) -> None:

@@ -14,6 +14,7 @@ from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.metering import watched
+from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.planning import planned
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.rows import results_to
@@ -89,9 +90,7 @@ def _check_results(target: str | None, others: Sequence[str]) -> None:
     """Raise UsageError where the rows of --results would be written into an input or the ledger."""
     if target is None or target == "-":
         return
-    into = next((other for other in others if Path(other).resolve() == Path(target).resolve()), None)
-    if into is not None:
-        raise UsageError(f"--results {target} would write into {into}.", hint="Give it a file of its own.")
+    check_apart("--results", target, others)
 
 
 async def _run(options: RunOptions, settings: Settings, live: Live, kind: ProgressKind, *, sandbox: bool) -> RunReport:

@@ -384,7 +384,7 @@ class Ledger:
 
 def _take_lease(path: Path) -> FileLock:
     # Who only asks whether it is held holds it for an instant, too.
-    lease = FileLock(f"{path.resolve()}.lock", timeout=0.2, poll_interval=0.02, mode=0o600)
+    lease = FileLock(f"{os.path.realpath(path)}.lock", timeout=0.2, poll_interval=0.02, mode=0o600)
     try:
         lease.acquire()
     except Timeout:

@@ -205,7 +205,7 @@ class LedgerReader:
 
     def held(self) -> bool:
         """Return whether a live process writes this ledger."""
-        lock = Path(f"{self.path.resolve()}.lock")
+        lock = Path(f"{os.path.realpath(self.path)}.lock")
         if not lock.exists():
             return False
         try:

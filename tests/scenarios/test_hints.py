@@ -84,3 +84,18 @@ def test_whoever_interrupts_the_question_has_sent_nothing(desk: Desk, server: Se
         process.communicate()
         os.close(ours)
     assert server.requests("delete") == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "in.jsonl", "--ledger"], ["status"], ["undo"], ["run", "in.jsonl", "--results"]]
+)
+def test_a_link_that_leads_in_circles_is_told_as_what_it_is(desk: Desk, server: Server, command: list[str]) -> None:
+    """Whatever file it was to be, it is the user's to mend, and no defect of ours."""
+    desk.write("in.jsonl", webhooks(1))
+    (desk.folder / "a.link").symlink_to("b.link")
+    (desk.folder / "b.link").symlink_to("a.link")
+    where = ["--base-url", server.url] if command[0] == "run" else []
+    ended = desk.run(*command, "a.link", *where)
+    assert ended.code in {2, 3}, ended
+    assert "a.link" in ended.err
+    assert server.requests() == 0
