@@ -203,7 +203,7 @@ def test_rows_are_never_written_into_an_input_or_the_ledger(desk: Desk, server: 
     before = (desk.folder / desk.write("in.jsonl", webhooks(3))).read_bytes()
     ended = desk.provision(server, "in.jsonl", "--results", target)
     assert ended.code == 2, ended
-    assert "would write into" in ended.err
+    assert "would write over" in ended.err
     assert (desk.folder / "in.jsonl").read_bytes() == before
     assert not (desk.folder / "in.ledger.db").exists()
     assert server.requests() == 0
