@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bulkstreams.core.errands import Fate, Kind
+from bulkstreams.core.waiting import PAUSES
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.seal import Seal, intact, read_seal
 from bulkstreams.ledger.wal import Log, read_log
@@ -52,6 +53,20 @@ _ODD_ERRAND: Final = f"""
         OR NOT coalesce(settled_at, 0.0) BETWEEN 0 AND 1e11 OR NOT coalesce(latency_ms, 0.0) BETWEEN 0 AND 1e11
      LIMIT 1"""  # noqa: S608
 """The same of errands, which ledgers of older formats do not have."""
+
+_ODD_COURSE: Final = f"""
+    SELECT 1 FROM course
+     WHERE run NOT IN (SELECT id FROM run) OR NOT began_at BETWEEN 0 AND 1e11 OR NOT seconds BETWEEN 0 AND 1e11
+        OR NOT coalesce(allowed, 0.0) BETWEEN 0 AND 1e11
+        OR typeof(requests) <> 'integer' OR typeof(retries) <> 'integer'
+        OR typeof(throttled) <> 'integer' OR typeof(lookups) <> 'integer'
+    UNION ALL
+    SELECT 1 FROM pause
+     WHERE run NOT IN (SELECT id FROM run) OR tenant NOT IN (SELECT id FROM tenant)
+        OR kind NOT IN ({", ".join(f"'{kind}'" for kind in PAUSES)}) OR typeof(pauses) <> 'integer'
+        OR NOT began_at BETWEEN 0 AND 1e11 OR NOT ended_at BETWEEN 0 AND 1e11 OR NOT seconds BETWEEN 0 AND 1e11
+     LIMIT 1"""  # noqa: S608
+"""The same of how runs went, which came with errands."""
 
 
 def examine(path: Path) -> bool:
@@ -106,5 +121,9 @@ def _check_unsealed(db: sqlite3.Connection, path: Path) -> None:
         raise ledger_format.refusal(path, f"is damaged ({found})")
     if db.execute(_ODD).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: a record in it is none that a run has written")
-    if db.execute(ledger_format.HAS_ERRANDS).fetchone() and db.execute(_ODD_ERRAND).fetchone() is not None:
+    if not db.execute(ledger_format.HAS_ERRANDS).fetchone():
+        return
+    if db.execute(_ODD_ERRAND).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: an errand in it is none that a run has written")
+    if db.execute(_ODD_COURSE).fetchone() is not None:
+        raise ledger_format.refusal(path, "is damaged: the course of a run in it is none that a run has written")

@@ -62,11 +62,37 @@ CREATE TABLE errand (                     -- what was done, or is to be, with a 
 CREATE INDEX errand_pending ON errand (kind, tenant, id) WHERE state = 'pending';
 """
 
+_COURSE: Final = """
+CREATE TABLE course (                     -- what a run asked of its tenants, but for stretches of nothing
+    run        INTEGER NOT NULL REFERENCES run,
+    began_at   REAL NOT NULL,
+    seconds    REAL NOT NULL,
+    requests   INTEGER NOT NULL,
+    retries    INTEGER NOT NULL,
+    throttled  INTEGER NOT NULL,          -- answered 429
+    lookups    INTEGER NOT NULL,
+    allowed    REAL,                      -- requests a second, of all tenants at work together; null: nobody knew
+    PRIMARY KEY (run, began_at)
+) WITHOUT ROWID;
+CREATE TABLE pause (                      -- when nothing went to a tenant
+    run        INTEGER NOT NULL REFERENCES run,
+    tenant     INTEGER NOT NULL REFERENCES tenant,
+    kind       TEXT NOT NULL,             -- 'throttled': after a 429; 'unreachable': it did not answer
+    began_at   REAL NOT NULL,
+    ended_at   REAL NOT NULL,             -- of the pause that a run died in: when it was to end
+    seconds    REAL NOT NULL,             -- that it paused: what lies close together is one row
+    pauses     INTEGER NOT NULL,
+    reason     TEXT NOT NULL,             -- of the last of them
+    PRIMARY KEY (run, tenant, kind, began_at)
+) WITHOUT ROWID;
+"""
+
 STANDING: Final = "CREATE INDEX IF NOT EXISTS record_standing ON record (tenant, remote_id) WHERE anchor IS NOT NULL"
 """Makes an index that few ledgers need, and no format has: which records stand for some streams."""
 
 HAS_ERRANDS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'errand'"
-"""Asks whether a ledger is of a format that has errands: one that is only read stays as old as it is."""
+"""Asks whether a ledger is of a format that has errands, and the course of its runs: one that is only read stays as old
+as it is."""
 
 _UPGRADES: Final = (
     f"""{_SEAL}
@@ -81,7 +107,9 @@ UPDATE record SET ours_since = coalesce(first_sent_at, intent_at)
 ALTER TABLE tenant ADD COLUMN refers INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE record ADD COLUMN status TEXT;
 ALTER TABLE record ADD COLUMN updated_at TEXT;
-""",
+ALTER TABLE run ADD COLUMN command TEXT;
+ALTER TABLE run ADD COLUMN settings TEXT;
+{_COURSE}""",
 )
 """What makes a ledger of format N one of format N + 1, from N = 1 on."""
 
@@ -110,6 +138,8 @@ CREATE TABLE run (
     reading    INTEGER REFERENCES reading,
     pid        INTEGER NOT NULL,
     host       TEXT NOT NULL,
+    command    TEXT,                      -- 'run', 'undo', …
+    settings   TEXT,                      -- JSON: what was in force, without secrets
     started_at REAL NOT NULL,
     ended_at   REAL,                      -- null: it runs, or it died
     exit_code  INTEGER,
@@ -162,7 +192,7 @@ CREATE VIEW results AS
       FROM record JOIN input ON input.id = record.input
       LEFT JOIN tenant ON tenant.id = record.tenant
       LEFT JOIN record AS first ON first.id = record.duplicate_of;
-{_ERRAND}{_SEAL}"""  # noqa: S608
+{_ERRAND}{_COURSE}{_SEAL}"""  # noqa: S608
 
 
 _OTHER_FILE: Final = "Keep the file, and run again with another --ledger FILE."

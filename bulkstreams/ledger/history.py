@@ -13,7 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from bulkstreams.core.waiting import WaitKind
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.reader import FAILURES, LedgerReader, Run
 
 _BLOCK: Final = 5000
@@ -98,6 +100,22 @@ class History(LedgerReader):
                 (self._whole_reading(),),
             ),
         )
+
+    def asked(self) -> Iterator[tuple[int, Asked]]:
+        """Yield what runs (by id) asked of their tenants over time; a ledger of an older format knows nothing of it."""
+        if not self._has_errands():
+            return iter(())
+        sql = """SELECT run, began_at, seconds, requests, retries, throttled, lookups, allowed FROM course
+                  ORDER BY run, began_at"""
+        return ((row[0], Asked._make(row[1:])) for row in self._stream(sql, ()))
+
+    def paused(self) -> Iterator[tuple[int, Paused]]:
+        """Yield when nothing went to a tenant, by the run (its id) and the instant at which that began."""
+        if not self._has_errands():
+            return iter(())
+        sql = """SELECT run, tenant.name, kind, began_at, ended_at, seconds, pauses, reason
+                   FROM pause JOIN tenant ON tenant.id = pause.tenant ORDER BY run, began_at, pause.tenant, kind"""
+        return ((row[0], Paused._make(row[1:])._replace(kind=WaitKind(row[2]))) for row in self._stream(sql, ()))
 
     def causes(self) -> int:
         """Return how many causes of failure there are, of which `failures` returns the most frequent."""

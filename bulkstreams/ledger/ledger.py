@@ -24,8 +24,9 @@ from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
 from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
+from bulkstreams.ledger import course, notes, statements
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger import notes, statements
+from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.format import DEFAULT_TENANT
@@ -166,6 +167,10 @@ class Ledger:
         """Note how this run stands, for whoever asks while it goes on; its instants are epoch seconds."""
         text = notes.encode(notes.Note(self.run_id, now, progress))
         await self._writer.do(lambda db: db.execute(notes.WRITE, (notes.NAME, text)).rowcount)
+
+    async def note_course(self, asked: Sequence[Asked], paused: Sequence[Paused]) -> None:
+        """Note how this run went of late, for whoever draws it later."""
+        await self._writer.do(lambda db: course.note(db, self.run_id, asked, paused))
 
     async def end_run(self, now: float, exit_code: int, stopped: Mapping[str, str]) -> None:
         """Note that the run ended in order: whatever was claimed has been settled or released."""

@@ -509,6 +509,37 @@ def test_an_errand_that_no_run_has_written_is_refused(crashed: Path, odd: str) -
     assert "an errand in it" in error.message
 
 
+_COURSE = (
+    "INSERT INTO course VALUES (1, 100.0, 1.0, 5, 0, 0, 0, NULL)",
+    "INSERT INTO pause VALUES (1, 1, 'throttled', 100.0, 101.0, 1.0, 1, '429')",
+)
+
+ODD_COURSES = {
+    "a run that never was": "UPDATE course SET run = 9",
+    "an instant beyond time": "UPDATE course SET began_at = 1e300",
+    "a count that is none": "UPDATE course SET requests = 'many'",
+    "a rate that is none": "UPDATE course SET allowed = 'x'",
+    "a pause of no tenant": "UPDATE pause SET tenant = 9",
+    "a pause of no run": "UPDATE pause SET run = 9",
+    "a pause of a kind that is none": "UPDATE pause SET kind = 'lunch'",
+    "a pause beyond time": "UPDATE pause SET ended_at = 1e300",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_COURSES)
+def test_the_course_of_a_run_that_no_run_has_written_is_refused(crashed: Path, odd: str) -> None:
+    """Nor is a picture drawn of what cannot have been; a course in order is taken."""
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        for statement in _COURSE:
+            db.execute(statement)
+    assert refusal(crashed) is None
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        db.execute(ODD_COURSES[odd])
+    error = refusal(crashed)
+    assert error is not None
+    assert "the course of a run in it" in error.message
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_what_no_run_has_written_is_refused(crashed: Path, odd: str) -> None:
     """A row that SQLite finds in order, but that no run can have written, is damage."""
@@ -537,7 +568,8 @@ async def test_a_ledger_of_the_first_format_is_read_and_brought_up_to_date(seale
 
 _TO_SECOND = (
     "DROP TABLE errand", "ALTER TABLE tenant DROP COLUMN refers", "ALTER TABLE record DROP COLUMN status",
-    "ALTER TABLE record DROP COLUMN updated_at",
+    "ALTER TABLE record DROP COLUMN updated_at", "DROP TABLE course", "DROP TABLE pause",
+    "ALTER TABLE run DROP COLUMN command", "ALTER TABLE run DROP COLUMN settings",
 )  # fmt: skip
 """What makes a ledger of the third format one of the second."""
 

@@ -1,0 +1,73 @@
+"""How a run went over time: what it asked of its tenants, and when nothing went to one of them.
+
+It is for pictures: nothing is decided by it, and no total comes from it, since the last second of a run that died is
+not there. This module must never write a row for each request.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import orjson
+
+from bulkstreams.core.waiting import WaitKind
+
+
+class Asked(NamedTuple):
+    """What a run asked of all its tenants in some seconds; instants are epoch seconds.
+
+    `requests` are those that were to change something, `retries` and `throttled` among them or among the `lookups`.
+    `allowed` is how many a second the tenants at work allow together, as far as that is known.
+    """
+
+    began_at: float
+    seconds: float
+    requests: int
+    retries: int
+    throttled: int
+    lookups: int
+    allowed: float | None
+
+
+class Paused(NamedTuple):
+    """Pauses of one tenant that lie close together, as one: `seconds` of it were paused, in so many `pauses`.
+
+    One that was under way as its run died has the instant at which it was to end.
+    """
+
+    tenant: str
+    kind: WaitKind
+    began_at: float
+    ended_at: float
+    seconds: float
+    pauses: int
+    reason: str
+
+
+_ASKED: Final = """
+    INSERT INTO course SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                              json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+                              json_extract(value, '$[6]') FROM json_each(?) WHERE true
+        ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, retries = retries + excluded.retries,
+                                  throttled = throttled + excluded.throttled, lookups = lookups + excluded.lookups"""
+
+_PAUSED: Final = """
+    INSERT INTO pause SELECT ?, tenant.id, json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                             json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+                             json_extract(value, '$[6]')
+                        FROM json_each(?) JOIN tenant ON tenant.name = json_extract(value, '$[0]')
+        ON CONFLICT DO UPDATE SET ended_at = excluded.ended_at, seconds = excluded.seconds, pauses = excluded.pauses,
+                                  reason = excluded.reason"""
+
+
+def note(db: sqlite3.Connection, run: int, asked: Sequence[Asked], paused: Sequence[Paused]) -> None:
+    """Write how a run went; pauses that began as one that is there already take its place."""
+    for sql, rows in ((_ASKED, asked), (_PAUSED, paused)):
+        if rows:
+            db.execute(sql, (run, _json(rows)))
+
+
+def _json(rows: Iterable[tuple[object, ...]]) -> str:
+    return orjson.dumps([tuple(row) for row in rows]).decode()
