@@ -3,7 +3,6 @@
 It holds no secret and no copy of the input. One process writes it, in one thread; anybody may read it meanwhile.
 """
 
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
@@ -16,7 +15,6 @@ __all__ = [
     "BATCH",
     "RESULT_COLUMNS",
     "UNDOABLE",
-    "Asked",
     "Duplicate",
     "ErrandBook",
     "ErrandTotals",
@@ -28,7 +26,6 @@ __all__ = [
     "Live",
     "Note",
     "Pair",
-    "Paused",
     "Plan",
     "ReadInput",
     "Result",

@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock, Timeout
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
@@ -26,7 +27,6 @@ from bulkstreams.core.waiting import Progress
 from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
 from bulkstreams.ledger import course, notes, statements
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.format import DEFAULT_TENANT
