@@ -16,13 +16,12 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from filelock import FileLock, Timeout
 
 from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.matching import part_of
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger import notes
+from bulkstreams.ledger import lease, notes
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import AT_TENANTS, MARK, UNDOABLE, Site, as_list
 from bulkstreams.ledger.format import DEFAULT_TENANT
@@ -205,16 +204,7 @@ class LedgerReader:
 
     def held(self) -> bool:
         """Return whether a live process writes this ledger."""
-        lock = Path(f"{os.path.realpath(self.path)}.lock")
-        if not lock.exists():
-            return False
-        try:
-            with FileLock(lock, timeout=0, mode=0o600):
-                return False
-        except Timeout:
-            return True
-        except OSError:
-            return False
+        return lease.is_held(self.path)
 
     def totals(self) -> Totals:
         """Count the records of the newest whole reading, and what a later one has met so far."""
