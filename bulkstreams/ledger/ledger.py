@@ -10,22 +10,21 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
 import orjson
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
-from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
-from bulkstreams.ledger import course, notes, statements
+from bulkstreams.errors import ExitCode, LedgerAddressError
+from bulkstreams.ledger import course, lease, notes, statements
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
@@ -47,9 +46,9 @@ MOST_SCANS: Final = 3
 class Ledger:
     """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
 
-    def __init__(self, path: Path, lease: FileLock, writer: Writer, *, closed_in_order: bool = True) -> None:
+    def __init__(self, path: Path, held: FileLock, writer: Writer, *, closed_in_order: bool = True) -> None:
         self.path = path
-        self._lease = lease
+        self._lease = held
         self._writer = writer
         self._closed_in_order = closed_in_order
         self._tenants: dict[str, int] = {}
@@ -64,13 +63,13 @@ class Ledger:
 
         Raises LedgerHeldError (a live process has it), LedgerFormatError (damaged, foreign, newer), LedgerWriteError.
         """
-        lease = _take_lease(path)
+        held = lease.take(path)
         try:
             ledger_format.ensure(path)
             in_order = examine(path)
-            return cls(path, lease, Writer(path), closed_in_order=in_order)
+            return cls(path, held, Writer(path), closed_in_order=in_order)
         except BaseException:
-            lease.release()
+            held.release()
             raise
 
     def close(self) -> None:
@@ -385,36 +384,6 @@ class Ledger:
                            WHERE tenant = :tenant AND state = 'pending' AND reading <> :reading) END,
                      (SELECT max(id) FROM record)) WHERE id = :tenant"""
         await self._writer.do(lambda db: db.execute(sql, values).rowcount)
-
-
-def _take_lease(path: Path) -> FileLock:
-    # Who only asks whether it is held holds it for an instant, too.
-    lease = FileLock(f"{os.path.realpath(path)}.lock", timeout=0.2, poll_interval=0.02, mode=0o600)
-    try:
-        lease.acquire()
-    except Timeout:
-        raise LedgerHeldError(
-            f"the ledger {path} is held by a live process{_holder(path)}.",
-            hint="Wait for it to end, or stop it; then run the same command again. To look at it: "
-            f"bulkstreams status {path}",
-        ) from None
-    except OSError as error:
-        raise LedgerWriteError(
-            f"the ledger {path} cannot be used: {error.strerror or error}.",
-            hint="Check that its folder exists and can be written, or choose another with --ledger FILE.",
-        ) from None
-    return lease
-
-
-def _holder(path: Path) -> str:
-    with suppress(Exception):
-        db = ledger_format.connect(path, read_only=True)
-        try:
-            pid, host = db.execute("SELECT pid, host FROM run ORDER BY id DESC LIMIT 1").fetchone()
-        finally:
-            db.close()
-        return f" (process {pid} on {host})"
-    return ""
 
 
 def _check_address(db: sqlite3.Connection, path: Path, address: str) -> None:
