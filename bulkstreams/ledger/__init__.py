@@ -4,7 +4,6 @@ It holds no secret and no copy of the input. One process writes it, in one threa
 """
 
 from bulkstreams.ledger.afterwards import ErrandTotals, Failure
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
@@ -17,7 +16,6 @@ __all__ = [
     "BATCH",
     "RESULT_COLUMNS",
     "UNDOABLE",
-    "Asked",
     "Duplicate",
     "ErrandBook",
     "ErrandTotals",
@@ -29,7 +27,6 @@ __all__ = [
     "Live",
     "Note",
     "Pair",
-    "Paused",
     "Plan",
     "ReadInput",
     "Result",

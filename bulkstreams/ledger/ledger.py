@@ -16,12 +16,12 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
 from bulkstreams.ledger import course, lease, notes, readings, runs, statements, tenants
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.statements import Duplicate, Row

@@ -29,7 +29,7 @@ from bulkstreams.config import Settings
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
-from bulkstreams.engine import Fleet, SystemClock
+from bulkstreams.engine import Course, Fleet, SystemClock
 from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.definitions import Definitions
@@ -164,6 +164,7 @@ class Bench:
     async def _beside_the_token(self) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._token.run)
+            group.start_soon(Course(self._recorder.tally, self._clock).keep, self._ledger)
             plan = self._options.plan
             if isinstance(plan, Schedule):
                 await self._open(plan)
