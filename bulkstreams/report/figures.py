@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bulkstreams.core.errands import Kind
+from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
 from bulkstreams.report import hashes
 from bulkstreams.report.remedies import remedy
 from bulkstreams.report.text import errand_counts
 from bulkstreams.report.timeline import Span, Timeline
-from bulkstreams.report.times import Times
 
 MOST_RUNS: Final = 100
 """Runs that are told one by one, the newest ones; the others are in the sums alone."""
@@ -44,7 +44,7 @@ _CONFIGURATION: Final = (
 
 
 def figures(
-    history: History, now: float, *, ledger: Mapping[str, Any], response: Times | None = None
+    history: History, now: float, *, ledger: Mapping[str, Any], response: Histogram | None = None
 ) -> dict[str, Any]:
     """Return the numbers of a ledger as it is `now` (epoch seconds); `ledger` is what `hashes.of_ledger` told of it.
 
@@ -175,7 +175,7 @@ def _afterwards(history: History) -> dict[str, Any]:
     }
 
 
-def _unknown(allowed: float | None, response: Times | None) -> list[str]:
+def _unknown(allowed: float | None, response: Histogram | None) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
     said = [_LAST_ONLY, _NO_THROTTLE_TIMES, _CONFIGURATION]
     if allowed is None:

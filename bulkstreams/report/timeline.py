@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Settled
 from bulkstreams.model import State
-from bulkstreams.report.times import Times
 
 MOST_STRETCHES: Final = 240
 """Stretches that the runs are cut into, about; each run has one at least."""
@@ -45,7 +45,7 @@ class Stretch:
         self.offset_s = offset_s
         self.states: Counter[str] = Counter()
         self.recovered = self.retries = 0
-        self.times = Times(coarse=True)
+        self.times = Histogram(coarse=True)
 
     def add(self, record: Settled) -> None:
         """Count a record that was settled in this stretch."""
@@ -53,7 +53,7 @@ class Stretch:
         self.recovered += record.recovered
         self.retries += max(0, record.attempts - 1)
         if timed(record):
-            self.times.add(record.latency_ms or 0.0)
+            self.times.add((record.latency_ms or 0.0) / 1000)
 
     @property
     def created_per_s(self) -> float:
@@ -95,12 +95,12 @@ class Timeline:
             self._runs[span.run] = (span.started_at, stretches)
             offset = stretches[-1].offset_s + stretches[-1].seconds
 
-    def add(self, records: Iterable[Settled]) -> Times:
+    def add(self, records: Iterable[Settled]) -> Histogram:
         """Count records, and return how long the creates among them took."""
-        whole = Times()
+        whole = Histogram()
         for record in records:
             if timed(record):
-                whole.add(record.latency_ms or 0.0)
+                whole.add((record.latency_ms or 0.0) / 1000)
             found = self._runs.get(record.run)
             if found is None:
                 self.elsewhere += 1
