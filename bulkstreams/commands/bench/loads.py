@@ -17,7 +17,7 @@ from uuid import uuid4
 import anyio
 
 from bulkstreams.client import Client, new_session, token_session
-from bulkstreams.commands.bench.allowed import SOURCE
+from bulkstreams.commands.bench.allowed import source_of
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
 from bulkstreams.commands.bench.moulding import Moulding
@@ -127,7 +127,7 @@ class Bench:
         await ledger.bind(address)
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
-        await ledger.begin_reading(f"{SOURCE}{prefix}", time.time())
+        await ledger.begin_reading(source_of(prefix), time.time())
         moulds = await Moulding(ledger, self._options, self._secrets, self._rules, self._live.phase).read()
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
