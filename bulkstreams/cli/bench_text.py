@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MOST_PERIODS: Final = 3
+from bulkstreams.histogram import MEASURES
 
-_COLUMNS: Final = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
+MOST_PERIODS: Final = 3
 
 
 def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[str, str]) -> Iterator[str]:
@@ -37,10 +37,10 @@ def _rates(figures: Mapping[str, Any]) -> str:
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
-    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in _COLUMNS)
+    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in MEASURES)
     for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
         values = figures[key]
-        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in _COLUMNS)
+        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
 
 
 def _number(value: float | None) -> str:

@@ -104,7 +104,7 @@ class Meter:
         self.points: list[Point] = []
         self.spans: list[Span] = []
         self.under_way = 0
-        self._recent, self._recent_service = Histogram(2), Histogram(2)
+        self._recent, self._recent_service = Histogram(coarse=True), Histogram(coarse=True)
         self._clock = clock
         self._sockets, self._busy, self._cpu = sockets, busy, cpu
         self._sent, self._asked = 0, 0

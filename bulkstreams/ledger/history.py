@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.waiting import PAUSES, WaitKind
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.reader import FAILURES, LedgerReader, Run
 
 _BLOCK: Final = 5000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bulkstreams.report.times import NAMED
+from bulkstreams.histogram import MEASURES
 
 _EFFORT = {
     "elapsed_s": ("time in runs", "s"),
@@ -52,7 +52,7 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], flo
     yield ("time in pauses, of all tenants together", "s"), figures["throttling"]["paused_s"]
     for kind in ("service_time", "response_time"):
         for name, ms in (figures["latency"][f"{kind}_ms"] or {}).items():
-            if name in NAMED or name in {"max", "mean"}:
+            if name in MEASURES:
                 yield (f"{kind.replace('_', ' ')} {name.replace('p999', 'p99.9')}", "ms"), ms
 
 

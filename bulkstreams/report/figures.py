@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bulkstreams.core.errands import Kind
+from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
 from bulkstreams.report import hashes
@@ -17,7 +18,6 @@ from bulkstreams.report.remedies import remedy
 from bulkstreams.report.text import errand_counts
 from bulkstreams.report.throttling import throttling
 from bulkstreams.report.timeline import Span, Timeline
-from bulkstreams.report.times import Times
 
 MOST_RUNS: Final = 100
 """Runs that are told one by one, the newest ones; the others are in the sums alone."""
@@ -46,7 +46,7 @@ _CONFIGURATION: Final = (
 
 
 def figures(
-    history: History, now: float, *, ledger: Mapping[str, Any], response: Times | None = None
+    history: History, now: float, *, ledger: Mapping[str, Any], response: Histogram | None = None
 ) -> dict[str, Any]:
     """Return the numbers of a ledger as it is `now` (epoch seconds); `ledger` is what `hashes.of_ledger` told of it.
 
@@ -184,7 +184,7 @@ def _afterwards(history: History) -> dict[str, Any]:
     }
 
 
-def _unknown(timeline: Timeline, allowed: float | None, response: Times | None) -> list[str]:
+def _unknown(timeline: Timeline, allowed: float | None, response: Histogram | None) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
     blank = timeline.without_course()
     of = f" in {blank:,} of {timeline.runs:,} runs" if blank < timeline.runs else ""

@@ -12,8 +12,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from bulkstreams.core.course import Paused
 from bulkstreams.core.waiting import PAUSES
-from bulkstreams.ledger import History, Paused
+from bulkstreams.ledger import History
 from bulkstreams.report.timeline import Span, Timeline
 
 MOST_TENANTS: Final = 50

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from bulkstreams.ledger import Asked, Settled
+from bulkstreams.core.course import Asked
+from bulkstreams.histogram import Histogram
+from bulkstreams.ledger import Settled
 from bulkstreams.model import State
-from bulkstreams.report.times import Times
 
 MOST_STRETCHES: Final = 240
 """Stretches that the runs are cut into, about; each run has one at least."""
@@ -51,7 +52,7 @@ class Stretch:
         self.offset_s = offset_s
         self.states: Counter[str] = Counter()
         self.recovered = self.repeated = 0
-        self.times = Times(coarse=True)
+        self.times = Histogram(coarse=True)
         self.asked: Counter[str] | None = None
         self.allowed: float | None = None
 
@@ -61,7 +62,7 @@ class Stretch:
         self.recovered += record.recovered
         self.repeated += max(0, record.attempts - 1)
         if timed(record):
-            self.times.add(record.latency_ms or 0.0)
+            self.times.add((record.latency_ms or 0.0) / 1000)
 
     def ask(self, counts: Iterable[int], allowed: float | None) -> None:
         """Count what was asked in this stretch."""
@@ -165,12 +166,12 @@ class Timeline:
             self._runs[span.run] = _Track(span, self.width, offset)
             offset += span.seconds
 
-    def add(self, records: Iterable[Settled]) -> Times:
+    def add(self, records: Iterable[Settled]) -> Histogram:
         """Count records, and return how long the creates among them took."""
-        whole = Times()
+        whole = Histogram()
         for record in records:
             if timed(record):
-                whole.add(record.latency_ms or 0.0)
+                whole.add((record.latency_ms or 0.0) / 1000)
             track = self._runs.get(record.run)
             if track is None:
                 self.elsewhere += 1

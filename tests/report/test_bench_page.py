@@ -90,9 +90,10 @@ def test_the_plots_hold_the_numbers_of_the_series() -> None:
         assert values[label] == [one[name] for one in shown["series"]]
     assert values["response p50"][1] > values["response p50"][0] + 40
     assert abs(values["service p99"][1] - values["service p99"][0]) < 1
-    told = dict(shown["percentiles"]["response_time_ms"])
-    assert plots["curve"]["names"][-1] == "95 %"
-    assert values["response time"] == [told[share] for share in sorted(told) if share <= 95]
+    for kind in ("response time", "service time"):
+        told = shown["percentiles"][f"{kind.replace(' ', '_')}_ms"]
+        assert values[kind] == [point["ms"] for point in told]
+    assert values["response time"][-1] == pytest.approx(shown["figures"]["response_time_ms"]["max"], rel=1e-3)
 
 
 def test_the_tables_hold_the_figures() -> None:
