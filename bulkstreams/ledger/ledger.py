@@ -30,6 +30,7 @@ from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.format import DEFAULT_TENANT
+from bulkstreams.ledger.in_force import InForce, encode
 from bulkstreams.ledger.statements import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Event, Pending, Settlement, State, TenantName
@@ -132,8 +133,10 @@ class Ledger:
 
     # -- runs and readings --------------------------------------------------------------------------------------------
 
-    async def begin_run(self, now: float) -> None:
+    async def begin_run(self, now: float, command: str | None = None, settings: InForce | None = None) -> None:
         """Begin a run: what a process that died left in flight is in doubt from here on.
+
+        `command` is what begins it, as people call it, and `settings` what is in force in it.
 
         After a death nobody can tell whether the last commits of its log are still there (a disk may have lied, a copy
         may be short), so each tenant is looked at again before anything is sent there.
@@ -154,12 +157,13 @@ class Ledger:
                 )
             return int(
                 db.execute(
-                    "INSERT INTO run (name, pid, host, started_at) VALUES (?, ?, ?, ?) RETURNING id",
-                    (name, os.getpid(), socket.gethostname(), now),
+                    """INSERT INTO run (name, pid, host, command, settings, started_at)
+                       VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+                    (name, os.getpid(), socket.gethostname(), command, told, now),
                 ).fetchone()[0]
             )
 
-        name = uuid4().hex[:12]
+        name, told = uuid4().hex[:12], None if settings is None else encode(settings)
         self.run_id = await self._writer.do(operation)
         self.run_name = name
 
