@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bulkstreams.report import configuration
 from bulkstreams.report.times import NAMED
 
 _EFFORT = {
@@ -27,7 +28,11 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "a": a,
         "b": b,
-        "difference": {"measures": _measures(a, b), "causes": _causes(a, b)},
+        "difference": {
+            "measures": _measures(a, b),
+            "causes": _causes(a, b),
+            "configuration": configuration.compared(a["configuration"], b["configuration"]),
+        },
         "same_input": _same(a, b),
     }
 

@@ -276,6 +276,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         if run is None
         else {
             "run_id": run.name,
+            "command": run.command,
             "process": run.pid,
             "ended": run.ended_at is not None,
             "running": reader.goes_on(run),
@@ -334,7 +335,8 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
         process = f"process {run.pid} on {run.host}"
         going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
-        lines.append(f"last run {run.name}: {ended}")
+        command = "" if run.command is None else f", {run.command}"
+        lines.append(f"last run {run.name}{command}: {ended}")
         lines += [f"  {text}" for text in stopped_lines(run.stopped)]
         lines += _progress_lines(reader.note(), now)
     lines += _errand_lines(reader)
