@@ -192,7 +192,6 @@ OBJECTS = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=4), OBJECTS, min_size=1, max_size=4), st.booleans(), st.data())
 def test_giving_a_property_twice_is_noticed_always(found: dict[str, Any], escaped: bool, data: st.DataObject) -> None:
     """A member repeated makes the line invalid, and only then is it called twice."""
@@ -488,7 +487,7 @@ PIECES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary() | PIECES | OBJECTS.map(dump), st.booleans())
 @example(b'{"destination":' * 1000, False)
 @example(dump({"stream": {"destination": {"type": {}}}}), True)
@@ -533,7 +532,7 @@ METHODS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(SECRETS, METHODS, st.booleans(), st.sampled_from(["drop", "rename", "set", "cut", "byte"]), st.data())
 def test_a_secret_never_shows(
     secret: str, method: tuple[str, dict[str, str], str], wrapped: bool, how: str, data: st.DataObject
