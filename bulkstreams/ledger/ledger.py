@@ -24,6 +24,7 @@ from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, 
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
+from bulkstreams.ledger.in_force import InForce
 from bulkstreams.ledger.ingesting import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Pending, Settlement, TenantName
@@ -114,10 +115,15 @@ class Ledger:
 
     # -- runs and readings --------------------------------------------------------------------------------------------
 
-    async def begin_run(self, now: float) -> None:
-        """Begin a run: what a process that died left in flight is in doubt from here on."""
+    async def begin_run(self, now: float, command: str | None = None, settings: InForce | None = None) -> None:
+        """Begin a run: what a process that died left in flight is in doubt from here on.
+
+        `command` is what begins it, as people call it, and `settings` what is in force in it.
+        """
         name, in_order = uuid4().hex[:12], self._closed_in_order
-        self.run_id = await self._writer.do(lambda db: runs.begin(db, name, now, closed_in_order=in_order))
+        self.run_id = await self._writer.do(
+            lambda db: runs.begin(db, name, now, command, settings, closed_in_order=in_order)
+        )
         self.run_name = name
 
     async def note(self, progress: Progress, now: float) -> None:
