@@ -83,6 +83,14 @@ COUNTED: Final[Mapping[Kind, tuple[Fate, ...]]] = {
 }
 """What each kind's errands can come to."""
 
+ASKED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.UNDO: ("undo",),
+    Kind.ENABLE: ("activate",),
+    Kind.DISABLE: ("activate", "--off"),
+    Kind.SMOKE: ("smoke",),
+}
+"""How errands of a kind are asked for: the command, and its flags."""
+
 SCOPES: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.UNDO: ("read:event_streams", "delete:event_streams"),
     Kind.ENABLE: ("read:event_streams", "update:event_streams"),

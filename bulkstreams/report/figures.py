@@ -13,7 +13,7 @@ from bulkstreams.core.errands import Kind
 from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
-from bulkstreams.report import hashes
+from bulkstreams.report import configuration, hashes
 from bulkstreams.report.remedies import remedy
 from bulkstreams.report.text import errand_counts
 from bulkstreams.report.timeline import Span, Timeline
@@ -39,7 +39,7 @@ _NO_RESPONSE: Final = (
     "from the sending of a record's last attempt to its reply."
 )
 _CONFIGURATION: Final = (
-    "The configuration of its runs: a ledger keeps the tenants' addresses, but no flags, credentials or other secrets."
+    "The configuration of some runs: an older bulkstreams began them, which kept no more than the tenants' addresses."
 )
 
 
@@ -84,7 +84,8 @@ def figures(
             },
             "afterwards": _afterwards(history),
             "inputs": hashes.of_inputs(history),
-            "unknown": _unknown(allowed, response),
+            "configuration": configuration.figures(runs),
+            "unknown": _unknown(allowed, response, runs),
         }
 
 
@@ -102,6 +103,7 @@ def _runs(history: History, runs: Sequence[Run], spans: Sequence[Span]) -> dict[
         "told": [
             {
                 "name": run.name,
+                "command": run.command,
                 "started_at": run.started_at,
                 "ended_at": run.ended_at,
                 "elapsed_s": round(span.seconds, 3),
@@ -175,9 +177,11 @@ def _afterwards(history: History) -> dict[str, Any]:
     }
 
 
-def _unknown(allowed: float | None, response: Histogram | None) -> list[str]:
+def _unknown(allowed: float | None, response: Histogram | None, runs: Sequence[Run]) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
-    said = [_LAST_ONLY, _NO_THROTTLE_TIMES, _CONFIGURATION]
+    said = [_LAST_ONLY, _NO_THROTTLE_TIMES]
+    if any(run.settings is None for run in runs):
+        said.append(_CONFIGURATION)
     if allowed is None:
         said.insert(0, _NO_BUDGET)
     if response is None:

@@ -167,6 +167,16 @@ async def test_keyless_lines_of_earlier_readings_are_forgotten(path: Path) -> No
         assert count == 3
 
 
+@in_loop
+async def test_an_input_has_one_id(path: Path) -> None:
+    """The same path has the same id, in this run and the next."""
+    with await start(path) as ledger:
+        one, two = await ledger.input("one"), await ledger.input("two")
+        assert one != two
+    with await start(path) as ledger:
+        assert [await ledger.input("two"), await ledger.input("one")] == [two, one]
+
+
 # -- duplicates -------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What a sender needs of the ledger: claim, settle, doubts; and what runs do at their ends."""
+"""What a sender needs of the ledger: claim, settle, doubts."""
 
 from __future__ import annotations
 
@@ -225,51 +225,6 @@ async def test_a_doubt_tells_what_a_look_up_needs(path: Path) -> None:
         assert (first.attempts, first.name_taken) == (1, False)
         assert (second.attempts, second.name_taken, second.ours_since) == (3, True, None)
         assert len(await ledger.doubts(ACME, 1)) == 1
-
-
-# -- runs that ended, and runs that did not ---------------------------------------------------------------------------
-
-
-@in_loop
-async def test_what_a_dead_process_left_in_flight_is_in_doubt(path: Path) -> None:
-    """A run without an end leaves intents that the next one cannot trust: an attempt more, sent at its intent."""
-    ledger = await start(path)
-    await bring(ledger, State.IN_FLIGHT)
-    ledger.close()  # as a process that dies, without `end_run`
-    with await start(path, 50.0) as ledger:
-        await read(ledger, [good("a")])
-        assert states(path) == {"a": "in_doubt"}
-        assert await ledger.reopen(retry_failed=True) == {ACME: (0, 1)}
-        assert await ledger.claim(ACME, 9, 60.0) == []
-        (doubt,) = await ledger.doubts(ACME, 9)
-        assert (doubt.attempts, doubt.first_sent_at, doubt.ours_since) == (1, 20.0, 20.0)
-        assert doubt.digest == doubt.current == mark("a")
-        assert not doubt.name_taken
-
-
-@in_loop
-async def test_a_record_in_flight_at_the_end_of_a_run_is_in_doubt_in_the_next(path: Path) -> None:
-    """A run that was cut off, and noted its end, may leave attempts without a verdict; none may be lost."""
-    # Fails while `begin_run` looks for records in flight only where the last run noted no end at all.
-    with await start(path) as ledger:
-        await bring(ledger, State.IN_FLIGHT)
-        await ledger.end_run(30.0, 130, {})
-    with await start(path, 50.0) as ledger:
-        await read(ledger, [good("a")])
-        assert await ledger.reopen(retry_failed=False) == {ACME: (0, 1)}
-        assert states(path) == {"a": "in_doubt"}
-
-
-@in_loop
-async def test_an_orphaned_intent_is_in_doubt_however_many_runs_follow(path: Path) -> None:
-    """A run that sends nothing, after one that died, does not hide what that one left."""
-    for _ in range(3):
-        ledger = await start(path)
-        if ledger.run_id == 1:
-            await bring(ledger, State.IN_FLIGHT)
-        ledger.close()
-    assert states(path) == {"a": "in_doubt"}
-    assert column(path, "attempts") == 1
 
 
 @in_loop
