@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
 
-from bulkstreams.commands.bench.options import ClosedLoop, Plan, Searching
+from bulkstreams.commands.bench.options import (
+    CLIENTS,
+    DURATION,
+    FIRST_PROBE,
+    PROBE,
+    RATE,
+    ClosedLoop,
+    Plan,
+    Searching,
+)
 from bulkstreams.core.schedule import Schedule, ScheduleError, read_span, read_stage, read_stages
 from bulkstreams.core.searching import GoalError, read_goal
 from bulkstreams.errors import UsageError
-
-RATE: Final = "50/s"
-DURATION: Final = "30s"
-PROBE: Final = "10s"
-FIRST_PROBE: Final = "10/s"
-CLIENTS: Final = 32
 
 
 def plan_of(

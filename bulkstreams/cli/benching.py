@@ -14,14 +14,15 @@ import typer
 from bulkstreams.cli import flags
 from bulkstreams.cli.attending import attend, attend_with
 from bulkstreams.cli.bench_page import Writing, page_at
-from bulkstreams.cli.bench_plan import CLIENTS, DURATION, PROBE, RATE, plan_of, span_of
+from bulkstreams.cli.bench_plan import plan_of, span_of
 from bulkstreams.cli.bench_text import summary
 from bulkstreams.cli.bench_view import BenchView
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.progress import ProgressKind, choose, console
 from bulkstreams.cli.telling import fail, print_json, print_text, say
 from bulkstreams.commands.bench.allowed import check_host, check_ledger
-from bulkstreams.commands.bench.options import BenchOptions, BenchReport
+from bulkstreams.commands.bench.in_force import CLEANING
+from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE, RATE, BenchOptions, BenchReport
 from bulkstreams.commands.bench.session import open_bench, open_clearing
 from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands
 from bulkstreams.commands.live import Live
@@ -34,7 +35,6 @@ from bulkstreams.ledger import LedgerReader
 from bulkstreams.secrets import read_token_file
 
 LEDGER: Final = Path("bench.ledger.db")
-CEILING: Final = 1000
 
 
 def bench(
@@ -178,8 +178,8 @@ async def _clean_up(path: Path, mark: str, settings: Settings, kind: ProgressKin
 
 async def _undo(path: Path, settings: Settings, kind: ProgressKind) -> ErrandReport:
     """Delete what a bench's ledger knows to have been created."""
-    live = Live(say)
-    async with open_errands(ErrandOptions(kind=Kind.UNDO, ledger=path), settings, os.environ, live) as session:
+    live, options = Live(say), ErrandOptions(kind=Kind.UNDO, ledger=path, command=CLEANING)
+    async with open_errands(options, settings, os.environ, live) as session:
         ended = await attend(session, live, kind)
     records: Mapping[str, Any] = ended.figures["records"]
     parts = [f"{count:,} {name}" for name, count in records.items() if name != "total" and count]

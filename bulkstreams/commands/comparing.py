@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import orjson
 
@@ -25,7 +25,7 @@ from bulkstreams.config import Settings, default_ledger
 from bulkstreams.core.difference import Difference, by_id, by_name, differences, kept
 from bulkstreams.engine import Job, Onlooker
 from bulkstreams.errors import InputChangedError, LedgerError, LedgerFullError, LedgerWriteError
-from bulkstreams.ledger import Inventory, Ledger, LedgerReader, Pair
+from bulkstreams.ledger import InForce, Inventory, Ledger, LedgerReader, Pair
 from bulkstreams.ledger import Live as LiveStream
 from bulkstreams.model import TenantName
 from bulkstreams.schema import Page, definition_in, line_digest
@@ -39,6 +39,7 @@ class Grounds:
 
     path: Path
     options: RunOptions
+    told: InForce
     ledger: Ledger
     engine: Onlooker
     inventory: Inventory
@@ -47,6 +48,8 @@ class Grounds:
 
 class Comparison(Session, ABC, Generic[R]):
     """The inputs, a copy of the ledger and the tenants' streams, held against each other."""
+
+    command: ClassVar[str]
 
     def __init__(self, grounds: Grounds) -> None:
         super().__init__(grounds.engine)
@@ -61,7 +64,7 @@ class Comparison(Session, ABC, Generic[R]):
     async def look(self) -> None:
         """Read the inputs, look at the tenants, and find each record its stream."""
         grounds, engine = self.grounds, self.engine
-        await grounds.ledger.begin_run(time.time())
+        await grounds.ledger.begin_run(time.time(), self.command, grounds.told)
         await engine.read()
         with LedgerReader(grounds.ledger.path) as reader:
             grounds.live.engine, grounds.live.reader = engine, reader
@@ -150,8 +153,8 @@ async def open_comparison(
                 with Inventory(copy.with_name(f"{copy.name}.inventory"), copy) as inventory:
                     yield kind(
                         Grounds(
-                            path=path, options=options, ledger=run.ledger, engine=cast("Onlooker", run.engine),
-                            inventory=inventory, live=live,
+                            path=path, options=options, told=run.told, ledger=run.ledger,
+                            engine=cast("Onlooker", run.engine), inventory=inventory, live=live,
                         )
                     )  # fmt: skip
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from bulkstreams.client import Client
+from bulkstreams.commands import in_force
 from bulkstreams.commands.copying import copy_ledger
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.results import no_such_tenant
@@ -22,7 +23,7 @@ from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import SANDBOX, Settings
-from bulkstreams.core.errands import COUNTED, Fate, Kind
+from bulkstreams.core.errands import ASKED, COUNTED, Fate, Kind
 from bulkstreams.engine import (
     Errands,
     Fleet,
@@ -54,7 +55,7 @@ FAILED: Final[Mapping[Kind, Collection[Fate]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrandOptions:
-    """What is asked of one command, beside the settings."""
+    """What is asked of one command, beside the settings; `command` is what it is called, where not by its kind."""
 
     kind: Kind
     ledger: Path
@@ -63,6 +64,7 @@ class ErrandOptions:
     event: str | None = None
     limit: int | None = None
     manner: Manner = field(default_factory=Manner)
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,15 +228,16 @@ async def open_errands(
     wiring = Wiring(settings, SecretResolver(environment, settings.folder))
     with LedgerReader(options.ledger) as reader:
         plan = _plan(options, settings, reader)
-        check_sites(wiring, options.ledger, reader.created(plan.states, plan.tenants), reader.default_address())
+        sites = reader.created(plan.states, plan.tenants)
+        check_sites(wiring, options.ledger, sites, reader.default_address())
     if not options.manner.dry:
-        async with _open(options, plan, options.ledger, settings, wiring, live) as session:
+        async with _open(options, plan, sites, options.ledger, settings, wiring, live) as session:
             yield session
         return
     with tempfile.TemporaryDirectory(prefix="bulkstreams-") as folder:
         copy = Path(folder) / options.ledger.name
         copy_ledger(options.ledger, copy)
-        async with _open(options, plan, copy, settings, wiring, live) as session:
+        async with _open(options, plan, sites, copy, settings, wiring, live) as session:
             yield session
 
 
@@ -255,10 +258,18 @@ def _plan(options: ErrandOptions, settings: Settings, reader: LedgerReader) -> P
 
 @asynccontextmanager
 async def _open(
-    options: ErrandOptions, plan: Plan, path: Path, settings: Settings, wiring: Wiring, live: Live
+    options: ErrandOptions,
+    plan: Plan,
+    sites: Iterable[str],
+    path: Path,
+    settings: Settings,
+    wiring: Wiring,
+    live: Live,
 ) -> AsyncIterator[ErrandSession]:
     with Ledger.open(path) as ledger:
-        await ledger.begin_run(time.time())
+        room = connections()
+        command = options.command or " ".join(ASKED[options.kind])
+        await ledger.begin_run(time.time(), command, in_force.of_errands(options, settings, sites, room))
         book = ledger.errands(options.kind)
         terms = Terms(
             connector=wiring,
@@ -272,7 +283,7 @@ async def _open(
             ),
             retries=settings.retries,
             timeout_s=settings.timeout_s,
-            connections=connections(),
+            connections=room,
         )
         connect = only_reading(settings.timeout_s) if options.manner.dry else None
         fleet = Fleet(terms, Recorder(book, live.errands_settled), SystemClock(), connect=connect)

@@ -59,6 +59,7 @@ class PlanReport:
 class PlanSession(Comparison[PlanReport]):
     """A plan in the making."""
 
+    command = "plan"
     _in_vain = 0
     """Records that a run would send and find refused: they count for `--limit`, too."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bulkstreams.commands import in_force
 from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with, off_among
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.room import connections
@@ -19,7 +20,7 @@ from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.lifecycle import FAILED
 from bulkstreams.engine import Engine, Job, Limits
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, LedgerWriteError, UsageError
-from bulkstreams.ledger import ErrandTotals, Failure, Ledger, LedgerReader, Run, Totals
+from bulkstreams.ledger import ErrandTotals, Failure, InForce, Ledger, LedgerReader, Run, Totals
 from bulkstreams.model import State, Status
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver, mask
@@ -58,11 +59,12 @@ class RunReport:
 class RunSession(Session):
     """A ledger that is held, its inputs, and the engine over both. `execute` runs it to its end.
 
-    `smoke` tests what was created, where that was asked for.
+    `told` is what is in force; `smoke` tests what was created, where that was asked for.
     """
 
-    def __init__(self, ledger: Ledger, engine: Engine, live: Live, smoke: Smoke | None = None) -> None:
+    def __init__(self, ledger: Ledger, engine: Engine, live: Live, told: InForce, smoke: Smoke | None = None) -> None:
         super().__init__(engine)
+        self.told = told
         self.ledger = ledger
         self.engine = engine
         self.live = live
@@ -71,7 +73,7 @@ class RunSession(Session):
     async def execute(self) -> RunReport:
         """Read the inputs, provision, end the run in the ledger, and report."""
         ledger, engine = self.ledger, self.engine
-        await ledger.begin_run(time.time())
+        await ledger.begin_run(time.time(), "run", self.told)
         await self._read()
         with LedgerReader(ledger.path) as reader:
             self.live.engine, self.live.reader = engine, reader
@@ -230,7 +232,8 @@ async def open_session(
             connections=connections(server_inside=settings.sandbox_url is not None),
         )
         smoke = None if options.smoke is None else Smoke(options.smoke, ledger, job, wiring, live)
-        yield RunSession(ledger, make(ledger, job), live, smoke)
+        told = in_force.of_run(options, settings, job.connections)
+        yield RunSession(ledger, make(ledger, job), live, told, smoke)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ async def validate(
             opened.append(one)
         path = Path(folder) / "validate.ledger.db"
         ledger = stack.enter_context(Ledger.open(path))
-        await ledger.begin_run(time.time())
+        await ledger.begin_run(time.time(), "validate")
         await Reading(
             inputs=opened,
             ledger=ledger,

@@ -98,6 +98,8 @@ def onlooker(ledger: Ledger, job: Job) -> Onlooker:
 class VerifySession(Comparison[VerifyReport]):
     """A verification; `tell` is told each finding, those of the input's lines first and in their order."""
 
+    command = "verify"
+
     def __init__(self, grounds: Grounds, tell: Callable[[Finding], None]) -> None:
         super().__init__(grounds)
         self._tell = tell

@@ -47,7 +47,10 @@ STOPS: Final[Mapping[str, tuple[str, Callable[[object, str], Any]]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that a run is told, from whichever place."""
+    """Everything that a run is told, from whichever place.
+
+    `file` is the configuration that was read, and `origins` what gave those settings that anything gave.
+    """
 
     default: Tenant | None
     tenants: Mapping[str, Tenant]
@@ -60,6 +63,8 @@ class Settings:
     allow_unknown_events: bool = False
     sandbox_url: str | None = None
     pace: Mapping[str, Any] = field(default_factory=dict)
+    file: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
     _by_url: Mapping[str, Tenant] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -151,16 +156,23 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         default=default,
         tenants=tenants,
         folder=folder if file is None else file.path.resolve().parent,
-        retries=sources.read("retries", partial(values.whole, least=0, most=1000), 5),
-        timeout_s=sources.read("timeout", values.seconds, 30.0),
+        retries=sources.read("retries", partial(values.whole, least=0, most=1000), NOTHING_SAID.retries),
+        timeout_s=sources.read("timeout", values.seconds, NOTHING_SAID.timeout_s),
         **{field: sources.read(name, parse, None) for name, (field, parse) in STOPS.items()},
         allow_unknown_events=sources.read("allow_unknown_events", values.truth, False),
         pace=pace,
+        file=None if file is None else str(flags.config or file.path.name),
+        origins=sources.origins(),
     )
 
 
 _PLAIN: Final = Tenant(name=TenantName(""), base_url="", address="", credentials=None)
 """A tenant of which nothing is said: where the default pace is taken from."""
+
+NOTHING_SAID: Final = Settings(
+    default=None, tenants={}, folder=Path(), pace={name: getattr(_PLAIN, name) for name in PACE}
+)
+"""What is in force where nobody said anything."""
 
 
 def _check_pace(tenants: Iterable[Tenant]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from bulkstreams.config.file import ConfigFile
+from bulkstreams.config.file import DEFAULTS, ConfigFile
 
 PREFIX: Final = "BULKSTREAMS_"
 
@@ -71,6 +71,13 @@ class Sources:
         """Return a setting as `parse` reads it from its value and its source's name, or `default`."""
         found = self.find(name)
         return default if found is None else parse(found.value, found.where)
+
+    def origins(self) -> dict[str, str]:
+        """Return what gave each setting that was given: a flag, a variable, or the file, by its name."""
+        file = "" if self.file is None else self.file.path.name
+        found = {name: self.find(name) for name in DEFAULTS}
+        given = {name: one.where if one.outranks_file else file for name, one in found.items() if one is not None}
+        return given if self.flags.config is None else {**given, "config": "--config"}
 
     def outranks_file(self, name: str) -> bool:
         """Return whether a flag or a variable gives this setting, so that no table of the file can."""

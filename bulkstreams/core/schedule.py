@@ -42,6 +42,11 @@ class Stage:
         """Return the requests that are due in it: the mean of both rates, times its length."""
         return (self.first + self.last) / 2 * self.seconds
 
+    def __str__(self) -> str:
+        """Return it as a line of a file has it, its numbers rounded to six digits."""
+        first, last, seconds = (f"{float(one):.6g}" for one in (self.first, self.last, self.seconds))
+        return f"{first}/s {seconds}s" if self.first == self.last else f"{first}:{last}/{seconds}s"
+
     def cut(self, seconds: Fraction) -> Stage:
         """Return its beginning, no longer than `seconds`."""
         if seconds >= self.seconds:

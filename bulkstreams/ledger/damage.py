@@ -17,6 +17,7 @@ from typing import Final
 from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.waiting import PAUSES
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger.in_force import decode
 from bulkstreams.ledger.seal import Seal, intact, read_seal
 from bulkstreams.ledger.wal import Log, read_log
 from bulkstreams.model import State
@@ -67,6 +68,11 @@ _ODD_COURSE: Final = f"""
         OR NOT began_at BETWEEN 0 AND 1e11 OR NOT ended_at BETWEEN 0 AND 1e11 OR NOT seconds BETWEEN 0 AND 1e11
      LIMIT 1"""  # noqa: S608
 """The same of how runs went, which came with errands."""
+
+_ODD_IN_FORCE: Final = """
+    SELECT 1 FROM run WHERE typeof(command) NOT IN ('text', 'null') OR typeof(settings) NOT IN ('text', 'null')
+     LIMIT 1"""
+"""The same of what runs were told; that it says what it should, `decode` sees."""
 
 
 def examine(path: Path) -> bool:
@@ -127,3 +133,16 @@ def _check_unsealed(db: sqlite3.Connection, path: Path) -> None:
         raise ledger_format.refusal(path, "is damaged: an errand in it is none that a run has written")
     if db.execute(_ODD_COURSE).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: the course of a run in it is none that a run has written")
+    if not _in_force_is_whole(db):
+        raise ledger_format.refusal(path, "is damaged: what was in force in a run in it is none that a run has written")
+
+
+def _in_force_is_whole(db: sqlite3.Connection) -> bool:
+    if db.execute(_ODD_IN_FORCE).fetchone() is not None:
+        return False
+    try:
+        for (text,) in db.execute("SELECT settings FROM run WHERE settings IS NOT NULL"):
+            decode(text)
+    except ValueError:
+        return False
+    return True

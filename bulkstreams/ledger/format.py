@@ -91,8 +91,8 @@ STANDING: Final = "CREATE INDEX IF NOT EXISTS record_standing ON record (tenant,
 """Makes an index that few ledgers need, and no format has: which records stand for some streams."""
 
 HAS_ERRANDS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'errand'"
-"""Asks whether a ledger is of a format that has errands, and the course of its runs: one that is only read stays as old
-as it is."""
+"""Asks whether a ledger is of a format that has errands, the course of its runs and what was in force in them: one
+that is only read stays as old as it is."""
 
 _UPGRADES: Final = (
     f"""{_SEAL}
@@ -139,7 +139,7 @@ CREATE TABLE run (
     pid        INTEGER NOT NULL,
     host       TEXT NOT NULL,
     command    TEXT,                      -- 'run', 'undo', …
-    settings   TEXT,                      -- JSON: what was in force, without secrets
+    settings   TEXT,                      -- JSON (see `in_force`): what was in force, without secrets
     started_at REAL NOT NULL,
     ended_at   REAL,                      -- null: it runs, or it died
     exit_code  INTEGER,

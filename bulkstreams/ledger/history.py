@@ -81,12 +81,7 @@ class History(LedgerReader):
 
     def runs(self, most: int) -> list[Run]:
         """Return the newest runs, at most so many, the oldest of them first."""
-        rows = self._ask(
-            """SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
-                      lookups, stopped FROM run ORDER BY id DESC LIMIT ?""",
-            (most,),
-        )
-        return [Run._make((*row[:-1], self._json(row[-1]) or {})) for row in reversed(rows)]
+        return self._newest_runs(most)[::-1]
 
     def efforts(self) -> tuple[int, int, int, int]:
         """Return the requests, retries, 429s and look-ups of all runs together."""

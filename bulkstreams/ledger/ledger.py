@@ -20,11 +20,12 @@ from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
-from bulkstreams.ledger import course, lease, notes, readings, runs, statements, tenants
+from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, statements, tenants
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
-from bulkstreams.ledger.statements import Duplicate, Row
+from bulkstreams.ledger.in_force import InForce
+from bulkstreams.ledger.ingesting import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Pending, Settlement, TenantName
 
@@ -114,10 +115,15 @@ class Ledger:
 
     # -- runs and readings --------------------------------------------------------------------------------------------
 
-    async def begin_run(self, now: float) -> None:
-        """Begin a run: what a process that died left in flight is in doubt from here on."""
+    async def begin_run(self, now: float, command: str | None = None, settings: InForce | None = None) -> None:
+        """Begin a run: what a process that died left in flight is in doubt from here on.
+
+        `command` is what begins it, as people call it, and `settings` what is in force in it.
+        """
         name, in_order = uuid4().hex[:12], self._closed_in_order
-        self.run_id = await self._writer.do(lambda db: runs.begin(db, name, now, closed_in_order=in_order))
+        self.run_id = await self._writer.do(
+            lambda db: runs.begin(db, name, now, command, settings, closed_in_order=in_order)
+        )
         self.run_name = name
 
     async def note(self, progress: Progress, now: float) -> None:
@@ -158,7 +164,7 @@ class Ledger:
 
     async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
         """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
-        return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+        return await self._writer.do(lambda db: ingesting.ingest(db, rows)) if rows else []
 
     async def note_references(self, tenants: Sequence[int]) -> None:
         """Note that lines of the current reading name actions of these tenants (ids)."""

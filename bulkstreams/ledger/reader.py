@@ -17,6 +17,7 @@ from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.afterwards import ErrandReader, Failure
 from bulkstreams.ledger.format import DEFAULT_TENANT
+from bulkstreams.ledger.in_force import InForce, decode
 from bulkstreams.ledger.notes import Note
 from bulkstreams.model import State
 
@@ -62,7 +63,10 @@ _OWN: Final = Result._fields[:-2]
 
 
 class Run(NamedTuple):
-    """One run as the ledger holds it; `ended_at` is None where it goes on or its process died."""
+    """One run as the ledger holds it; `ended_at` is None where it goes on or its process died.
+
+    `command` and `settings`, what was in force, are None in ledgers, or of runs, that knew nothing of them yet.
+    """
 
     id: int
     name: str
@@ -77,6 +81,8 @@ class Run(NamedTuple):
     throttled: int
     lookups: int
     stopped: Mapping[str, str]
+    command: str | None = None
+    settings: InForce | None = None
 
 
 class Totals(NamedTuple):
@@ -100,17 +106,23 @@ class LedgerReader(ErrandReader):
 
     def last_run(self) -> Run | None:
         """Return the newest run, or None before the first."""
+        return next(iter(self._newest_runs(1)), None)
+
+    def _newest_runs(self, most: int) -> list[Run]:
+        """Return the newest runs, at most so many, the newest of them first."""
+        told = "command, settings" if self._has_errands() else "NULL, NULL"
         rows = self._ask(
-            """SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
-                      lookups, stopped FROM run ORDER BY id DESC LIMIT 1"""
+            f"""SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
+                      lookups, stopped, {told} FROM run ORDER BY id DESC LIMIT ?""",  # noqa: S608
+            (most,),
         )
-        if not rows:
-            return None
-        stopped = rows[0][-1]
         try:
-            return Run._make((*rows[0][:-1], orjson.loads(stopped) if stopped else {}))
-        except orjson.JSONDecodeError:
-            raise ledger_format.refusal(self.path, "is damaged: its newest run is none that was written") from None
+            return [
+                Run._make((*own, orjson.loads(stopped or "{}"), command, None if text is None else decode(text)))
+                for *own, stopped, command, text in rows
+            ]
+        except ValueError:
+            raise ledger_format.refusal(self.path, "is damaged: a run in it is none that was written") from None
 
     def note(self) -> Note | None:
         """Return how the run that goes on stands, as it noted last; None where none does, or it noted nothing yet."""

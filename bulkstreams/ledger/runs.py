@@ -17,13 +17,22 @@ import orjson
 from bulkstreams.core.lifecycle import step
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import notes
+from bulkstreams.ledger.in_force import InForce, encode
 from bulkstreams.model import Event, State
 
 _SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
 """Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
 
 
-def begin(db: sqlite3.Connection, name: str, now: float, *, closed_in_order: bool) -> int:
+def begin(
+    db: sqlite3.Connection,
+    name: str,
+    now: float,
+    command: str | None = None,
+    settings: InForce | None = None,
+    *,
+    closed_in_order: bool,
+) -> int:
     """Begin a run and return its id: what a process that died left in flight is in doubt from here on.
 
     After a death nobody can tell whether the last commits of its log are still there (a disk may have lied, a copy
@@ -41,10 +50,12 @@ def begin(db: sqlite3.Connection, name: str, now: float, *, closed_in_order: boo
                 WHERE state = 'in_flight'""",
             (doubtful, now),
         )
+    told = None if settings is None else encode(settings)
     return int(
         db.execute(
-            "INSERT INTO run (name, pid, host, started_at) VALUES (?, ?, ?, ?) RETURNING id",
-            (name, os.getpid(), socket.gethostname(), now),
+            """INSERT INTO run (name, pid, host, command, settings, started_at)
+               VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+            (name, os.getpid(), socket.gethostname(), command, told, now),
         ).fetchone()[0]
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bulkstreams.histogram import MEASURES
+from bulkstreams.report import configuration
 
 _EFFORT = {
     "elapsed_s": ("time in runs", "s"),
@@ -27,7 +28,11 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "a": a,
         "b": b,
-        "difference": {"measures": _measures(a, b), "causes": _causes(a, b)},
+        "difference": {
+            "measures": _measures(a, b),
+            "causes": _causes(a, b),
+            "configuration": configuration.compared(a["configuration"], b["configuration"]),
+        },
         "same_input": _same(a, b),
     }
 

@@ -13,7 +13,7 @@ from bulkstreams.core.errands import Kind
 from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
-from bulkstreams.report import hashes
+from bulkstreams.report import configuration, hashes
 from bulkstreams.report.remedies import remedy
 from bulkstreams.report.text import errand_counts
 from bulkstreams.report.throttling import throttling
@@ -41,7 +41,7 @@ _NO_RESPONSE: Final = (
     "from the sending of a record's last attempt to its reply."
 )
 _CONFIGURATION: Final = (
-    "The configuration of its runs: a ledger keeps the tenants' addresses, but no flags, credentials or other secrets."
+    "The configuration of some runs: an older bulkstreams began them, which kept no more than the tenants' addresses."
 )
 
 
@@ -89,7 +89,8 @@ def figures(
             },
             "afterwards": _afterwards(history),
             "inputs": hashes.of_inputs(history),
-            "unknown": _unknown(timeline, allowed, response),
+            "configuration": configuration.figures(runs),
+            "unknown": _unknown(timeline, allowed, response, runs),
         }
 
 
@@ -111,6 +112,7 @@ def _runs(history: History, runs: Sequence[Run], spans: Sequence[Span]) -> dict[
         "told": [
             {
                 "name": run.name,
+                "command": run.command,
                 "started_at": run.started_at,
                 "ended_at": run.ended_at,
                 "elapsed_s": round(span.seconds, 3),
@@ -184,11 +186,13 @@ def _afterwards(history: History) -> dict[str, Any]:
     }
 
 
-def _unknown(timeline: Timeline, allowed: float | None, response: Histogram | None) -> list[str]:
+def _unknown(timeline: Timeline, allowed: float | None, response: Histogram | None, runs: Sequence[Run]) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
     blank = timeline.without_course()
     of = f" in {blank:,} of {timeline.runs:,} runs" if blank < timeline.runs else ""
-    said = [_LAST_ONLY.format(retried=_RETRIED.format(of=of) if blank else ""), _CONFIGURATION]
+    said = [_LAST_ONLY.format(retried=_RETRIED.format(of=of) if blank else "")]
+    if any(run.settings is None for run in runs):
+        said.append(_CONFIGURATION)
     if blank:
         said.insert(0, _NO_COURSE.format(of=of))
     elif allowed is None and not timeline.has_budget:

@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from bulkstreams.core.waiting import duration
 from bulkstreams.model import State
-from bulkstreams.report import bench_plots, plots
+from bulkstreams.report import bench_plots, configuration, plots
 from bulkstreams.report.axes import Plot, clock
 
 _ASSETS: Final = files("bulkstreams.report") / "assets"
@@ -35,6 +35,9 @@ MOST_TENANTS: Final = 50
 
 MOST_SECONDS: Final = 1200
 """Seconds of a bench that its table tells one by one, the first ones; so the page of an hour stays below a megabyte."""
+
+MOST_CHANGES: Final = 100
+"""Changes of settings from run to run that a page tells one by one, the newest ones."""
 
 _SETTLED: Final = frozenset({State.CREATED, State.EXISTS, State.DUPLICATE, State.UNDONE})
 _FAILED: Final = (State.REFUSED, State.CONFLICT, State.EXHAUSTED, State.INVALID)
@@ -145,7 +148,14 @@ def _environment() -> Environment:
     environment.filters.update(
         n=_number, s=duration, clock=_clock, words=lambda text: text.replace("_", " "), share=_share, size=_size
     )
-    environment.globals.update(STATES=[state.value for state in State])
+    environment.filters.update(
+        setting=configuration.words,
+        label=configuration.label,
+        inputs_words=configuration.inputs_words,
+        credentials_words=configuration.credentials_words,
+        own_words=configuration.own_words,
+    )
+    environment.globals.update(STATES=[state.value for state in State], MOST_CHANGES=MOST_CHANGES)
     return environment
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bulkstreams.core.errands import COUNTED, OPPOSITE, Fate, Kind
+from bulkstreams.core.errands import ASKED, COUNTED, OPPOSITE, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note
@@ -113,15 +113,6 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
     yield from _unconfirmed(figures.get("smoke", {}), figures, command)
 
 
-_COMMAND: Final = {
-    Kind.UNDO: ("undo",),
-    Kind.ENABLE: ("activate",),
-    Kind.DISABLE: ("activate", "--off"),
-    Kind.SMOKE: ("smoke",),
-}
-"""How errands of a kind are asked for."""
-
-
 def errand_summary(
     kind: Kind, figures: Mapping[str, Any], reasons: Mapping[str, str], failures: Sequence[Failure] = ()
 ) -> list[str]:
@@ -147,14 +138,14 @@ def _done(kind: Kind, figures: Mapping[str, Any]) -> list[str]:
     parts = _counted({name: count for name, count in records.items() if name != "total" and count})
     effort = ", ".join(f"{this_run[name]:,} {one if this_run[name] == 1 else many}" for name, one, many in _EFFORT[1:])
     return [
-        f"{' '.join(_COMMAND[kind])}: {_streams(records['total'])}: {parts}   (ledger: {figures['ledger']})",
+        f"{' '.join(ASKED[kind])}: {_streams(records['total'])}: {parts}   (ledger: {figures['ledger']})",
         f"this run: {effort} in {duration(figures['elapsed_s'])}",
     ]
 
 
 def _nothing(kind: Kind, figures: Mapping[str, Any]) -> str:
     """Say why there is nothing to do, as far as that is known."""
-    head = f"{' '.join(_COMMAND[kind])}: nothing to do"
+    head = f"{' '.join(ASKED[kind])}: nothing to do"
     there = figures.get("there_before")
     if there is None:
         return f"{head}   (ledger: {figures['ledger']})"
@@ -238,10 +229,10 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
     found = {kind: totals for kind in Kind if (totals := reader.errands(kind)).total}
     for kind, totals in sorted(found.items(), key=lambda item: item[1].last):
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
-        head = f"{' '.join(_COMMAND[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
+        head = f"{' '.join(ASKED[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
         over = [later for later in _overtaking(kind) if _is_later(found.get(later), totals)]
         if over:
-            yield f"{head}{_at(totals)}; overtaken by a later {' '.join(_COMMAND[over[0]])}"
+            yield f"{head}{_at(totals)}; overtaken by a later {' '.join(ASKED[over[0]])}"
             continue
         yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
@@ -265,7 +256,7 @@ def _at(totals: ErrandTotals) -> str:
 
 
 def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
-    first, *flags = _COMMAND[kind]
+    first, *flags = ASKED[kind]
     event = ["--event", totals.event or ""] if kind is Kind.SMOKE else []
     return shlex.join(["bulkstreams", first, str(reader.path), *flags, *event])
 
@@ -285,6 +276,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         if run is None
         else {
             "run_id": run.name,
+            "command": run.command,
             "process": run.pid,
             "ended": run.ended_at is not None,
             "running": reader.goes_on(run),
@@ -343,7 +335,8 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
         process = f"process {run.pid} on {run.host}"
         going = f"running ({process})" if reader.goes_on(run) else f"died or was cut off ({process})"
         ended = f"exit {run.exit_code}" if run.ended_at is not None else going
-        lines.append(f"last run {run.name}: {ended}")
+        command = "" if run.command is None else f", {run.command}"
+        lines.append(f"last run {run.name}{command}: {ended}")
         lines += [f"  {text}" for text in stopped_lines(run.stopped)]
         lines += _progress_lines(reader.note(), now)
     lines += _errand_lines(reader)

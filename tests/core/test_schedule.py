@@ -57,6 +57,24 @@ def test_a_ramp_from_nothing_and_to_nothing_loses_no_request() -> None:
     assert up[1] == pytest.approx(0.2)  # 25 t² reaches 1
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("200/s 30s", "200/s 30s"),
+        ("90/m 1.5m", "1.5/s 90s"),
+        ("50:500/60s", "50:500/60s"),
+        ("0 250ms", "0/s 0.25s"),
+        ("1/h 3h", "0.000277778/s 10800s"),
+    ],
+)
+def test_a_stage_says_itself_as_it_may_be_written(line: str, words: str) -> None:
+    """Whatever units it was given in; what it says can be read again."""
+    pause = "1/s 1s"  # a file must ask for something
+    (stage, _) = read_stages([line, pause])
+    assert str(stage) == words
+    assert str(read_stages([words, pause])[0]) == words
+
+
 @given(STAGES)
 @CALM
 def test_whatever_the_stages_the_instants_are_in_order_and_as_many_as_the_sum(stages: list[Stage]) -> None:

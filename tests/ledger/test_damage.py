@@ -14,11 +14,12 @@ import pytest
 
 from bulkstreams.core.metrics import Tally
 from bulkstreams.errors import ExitCode, LedgerError, LedgerFormatError
-from bulkstreams.ledger import Ledger, LedgerReader
+from bulkstreams.ledger import Configured, InForce, Ledger, LedgerReader, Setting
 from bulkstreams.ledger.format import VERSION
+from bulkstreams.ledger.in_force import encode
 from bulkstreams.ledger.seal import read_seal
 from bulkstreams.model import State
-from tests.ledger import ACME, good, in_loop, read, results, settled, start, states
+from tests.ledger import ACME, ADDRESS, good, in_loop, read, results, settled, start, states
 
 RECORDS = 150
 SEED = 20_260_101
@@ -538,6 +539,33 @@ def test_the_course_of_a_run_that_no_run_has_written_is_refused(crashed: Path, o
     error = refusal(crashed)
     assert error is not None
     assert "the course of a run in it" in error.message
+
+
+ODD_IN_FORCE = {
+    "a command that is no text": "UPDATE run SET command = x'00ff'",
+    "no JSON": "UPDATE run SET settings = '{'",
+    "no object": "UPDATE run SET settings = '[]'",
+    "a part that is not there": "UPDATE run SET settings = json_remove(settings, '$.tenants')",
+    "a setting that is none": "UPDATE run SET settings = json_set(settings, '$.settings.rate', 16)",
+    "a value that is none": "UPDATE run SET settings = json_set(settings, '$.settings.rate.value', json('[]'))",
+    "a name that is none": "UPDATE run SET settings = json_set(settings, '$.tenants.told[0].name', 7)",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_IN_FORCE)
+def test_settings_that_no_run_has_written_are_refused(crashed: Path, odd: str) -> None:
+    """Nobody is told of a configuration that was never in force; settings in order are taken."""
+    told = InForce(
+        settings={"rate": Setting(16.0, "auto", "--rate")}, tenants=[Configured(ACME, ADDRESS, True, {}, None)]
+    )
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        db.execute("UPDATE run SET command = 'run', settings = ?", (encode(told),))
+    assert refusal(crashed) is None
+    with closing(sqlite3.connect(crashed, isolation_level=None)) as db:
+        db.execute(ODD_IN_FORCE[odd])
+    error = refusal(crashed)
+    assert error is not None
+    assert "what was in force in a run in it" in error.message
 
 
 @pytest.mark.parametrize("odd", ODD)

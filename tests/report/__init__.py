@@ -10,7 +10,7 @@ from typing import Any
 from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import WaitKind
-from bulkstreams.ledger import History, Ledger
+from bulkstreams.ledger import Configured, History, InForce, Ledger, Setting, Shown
 from bulkstreams.model import State, TenantName
 from bulkstreams.report import figures, hashes
 from tests.ledger import ACME, bad, good, read, settled
@@ -29,13 +29,37 @@ PAUSES = (
 )
 """Of a run that began at 6000 and took ten seconds."""
 
+IN_FORCE = InForce(
+    inputs=["in.jsonl"],
+    settings={
+        "rate": Setting(16.0, "auto", "--rate"),
+        "reserve": Setting(0.4, 0.0, "bulkstreams.toml"),
+        "timeout_s": Setting(30.0, 30.0),
+        "deadline_s": Setting(None, None),
+        "preflight": Setting(True, True),
+        "retries": Setting(5, 5),
+        "connections": Setting(1000, None, "the system"),
+    },
+    tenants=[Configured(ACME, "https://acme.test", True, {"deadline_s": 90.0}, Shown("token", "***"))],
+)
+"""What was in force in the first run; the second had another rate, other credentials, and was told of more tenants."""
+
+LATER = IN_FORCE._replace(
+    settings={**IN_FORCE.settings, "rate": Setting(4.0, "auto", "BULKSTREAMS_RATE"), "connections": Setting(999)},
+    tenants=[
+        Configured(ACME, "https://acme.test", True, {}, Shown("client secret", "${env:ACME_SECRET}", "acme-client")),
+        Configured("my_tenant", "https://my.test", False, {}, None),
+    ],
+    more_tenants=3,
+)
+
 LINES = [*(good(key) for key in "abcdefg"), good(HOSTILE), bad("x"), good("a")]
 
 
 async def first_run(path: Path) -> None:
     """Create four of eight records within ten seconds, refuse two, and end: its times are 10, 20, 30 and 40 ms."""
     with Ledger.open(path) as ledger:
-        await ledger.begin_run(1000.0)
+        await ledger.begin_run(1000.0, "run", IN_FORCE)
         await read(ledger, LINES, source=SOURCE)
         claims = await ledger.claim(ACME, 6, 1000.5)
         made = [
@@ -55,7 +79,7 @@ async def first_run(path: Path) -> None:
 async def second_run(path: Path) -> None:
     """An hour later, find one of the two that are left there already, and refuse the last with a hostile message."""
     with Ledger.open(path) as ledger:
-        await ledger.begin_run(4600.0)
+        await ledger.begin_run(4600.0, "run", LATER)
         await read(ledger, LINES, source=SOURCE)  # since a line is invalid, every run reads them
         one, other = await ledger.claim(ACME, 2, 4600.5)
         await ledger.settle(

@@ -69,6 +69,7 @@ async def test_efforts_are_sums_and_runs_are_told(path: Path) -> None:
     first, second = found["runs"]["told"]
     assert (first["exit_code"], first["elapsed_s"], first["stopped"]) == (4, 10.0, {"acme": "its deadline came"})
     assert (second["exit_code"], second["elapsed_s"], second["stopped"]) == (1, 5.0, {})
+    assert {first["command"], second["command"]} == {"run"}
 
 
 @in_loop
@@ -236,6 +237,17 @@ async def test_a_ledger_of_an_older_format_is_read_as_it_is(path: Path) -> None:
     assert found["throttling"]["pauses"] is None
     assert all(one["requests"] is None for one in found["timeline"]["stretches"])
     assert "a run of an older bulkstreams noted its sums alone" in " ".join(found["unknown"])
+    assert found["configuration"] == {"newest": {}, "changed": []}
+    assert [one["command"] for one in found["runs"]["told"]] == [None]
+    assert any("configuration" in said for said in found["unknown"])
+
+
+@in_loop
+async def test_a_configuration_that_is_known_is_not_missed(path: Path) -> None:
+    """It is told, so nothing says that it is not."""
+    found = await two_runs(path)
+    assert list(found["configuration"]["newest"]) == ["run"]
+    assert not any("configuration" in said for said in found["unknown"])
 
 
 @in_loop

@@ -65,6 +65,13 @@ async def hostile(folder: Path) -> dict[str, Any]:
     found["tenants"][0] |= {"name": HOSTILE, "address": HOSTILE}
     found["inputs"][0] |= {"path": HOSTILE, "why_not": HOSTILE}
     found["runs"]["told"][0] |= {"name": HOSTILE, "stopped": {HOSTILE: HOSTILE}}
+    newest = found["configuration"]["newest"].pop("run")
+    newest["inputs"]["told"] = [HOSTILE]
+    newest["settings"]["rate"] |= {"value": HOSTILE, "default": HOSTILE, "from": HOSTILE}
+    newest["tenants"]["told"][0] |= {"name": HOSTILE, "address": HOSTILE, "own": {HOSTILE: HOSTILE}}
+    newest["tenants"]["told"][0]["credentials"] = dict.fromkeys(("kind", "secret", "client_id"), HOSTILE)
+    found["configuration"]["newest"][HOSTILE] = newest
+    found["configuration"]["changed"][0] = dict.fromkeys(found["configuration"]["changed"][0], HOSTILE)
     for one in found["timeline"]["stretches"]:
         one["run"] = HOSTILE + one["run"]
     for one in found["throttling"]["tenants"]["told"]:
@@ -232,6 +239,7 @@ async def test_an_empty_ledger_has_a_page_too(tmp_path: Path) -> None:
     found["timeline"]["stretches"] = []
     found["latency"] |= {"service_time_ms": None, "service_time_curve": []}
     found["failures"], found["runs"] = {"causes": 0, "told": []}, {"total": 0, "told": []}
+    found["configuration"] = {"newest": {}, "changed": []}
     parsed = Parsed(page.of_ledger(found))
     assert "This ledger holds no records." in " ".join(parsed.text.split())
     assert "nothing to draw" in parsed.text

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulkstreams.core.schedule import Schedule
 from bulkstreams.core.searching import Goal
 from bulkstreams.errors import ExitCode
+
+RATE: Final = "50/s"
+DURATION: Final = "30s"
+PROBE: Final = "10s"
+FIRST_PROBE: Final = "10/s"
+CLIENTS: Final = 32
+CEILING: Final = 1000
+"""What is meant where nothing is said: of a schedule, of a search's probes, of a closed loop, of requests at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

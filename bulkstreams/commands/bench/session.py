@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
+from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
 from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
@@ -23,7 +24,7 @@ from bulkstreams.engine import Fleet
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError, UsageError
-from bulkstreams.ledger import Ledger, LedgerReader
+from bulkstreams.ledger import InForce, Ledger, LedgerReader
 from bulkstreams.model import Problem, State, TenantName
 from bulkstreams.secrets import SecretResolver
 
@@ -31,15 +32,16 @@ from bulkstreams.secrets import SecretResolver
 class BenchSession(Session):
     """A ledger that is held, and the loads that it remembers. `execute` puts them on, and looks up what was lost."""
 
-    def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions) -> None:
+    def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions, told: InForce) -> None:
         super().__init__(bench)
+        self._told = told
         self._ledger, self._bench, self._options = ledger, bench, options
         self._began = time.monotonic()
 
     async def execute(self) -> BenchReport:
         """Do it all but the cleaning, and report."""
         ledger, bench = self._ledger, self._bench
-        await ledger.begin_run(time.time())
+        await ledger.begin_run(time.time(), "bench", self._told)
         try:
             await bench.prepare()
             await bench.run()
@@ -102,6 +104,7 @@ class BenchSession(Session):
             "probes": [
                 {
                     "rate": round(probe.rate, 3), "passed": probe.passed, "client_saturated": not probe.fit,
+                    "full": probe.full,
                     "measured_ms": load.meter.response.ms()[plan.goal.measure],
                     "achieved_rate": round(load.achieved_rate, 3), "requests": load.meter.requests,
                     "errors": load.meter.errors,
@@ -114,14 +117,15 @@ class BenchSession(Session):
 class ClearingSession(Session):
     """A ledger of a bench that died: what was under way then is looked up, and nothing else is done."""
 
-    def __init__(self, ledger: Ledger, mark: str, located: tuple[str, str], fleet: Fleet) -> None:
+    def __init__(self, ledger: Ledger, mark: str, located: tuple[str, str], fleet: Fleet, told: InForce) -> None:
         super().__init__(fleet)
+        self._told = told
         self._ledger, self._mark, self._located, self._fleet = ledger, mark, located, fleet
 
     async def execute(self) -> Mapping[str, str]:
         """Clear what is in doubt, and return why that did not go to its end, if it did not."""
         ledger = self._ledger
-        await ledger.begin_run(time.time())
+        await ledger.begin_run(time.time(), CLEANING, self._told)
         await ledger.same_source(self._mark)
         await ledger.tenant(*self._located)
         with LedgerReader(ledger.path) as reader:
@@ -139,7 +143,8 @@ async def open_bench(
     """Open the ledger of a bench; it stays held until the context ends."""
     settings.require_default()
     with Ledger.open(options.ledger) as ledger:
-        yield BenchSession(ledger, Bench(ledger, options, settings, environment, live), options)
+        bench = Bench(ledger, options, settings, environment, live)
+        yield BenchSession(ledger, bench, options, of_bench(options, settings))
 
 
 @asynccontextmanager
@@ -151,7 +156,7 @@ async def open_clearing(
     located = _tenant_of(path, wiring)
     with Ledger.open(path) as ledger:
         fleet = doubts_fleet(wiring, settings, Recorder(ledger, tell_nobody))
-        yield ClearingSession(ledger, mark, located, fleet)
+        yield ClearingSession(ledger, mark, located, fleet, of_clearing(settings, located[0]))
 
 
 def _tenant_of(path: Path, wiring: Wiring) -> tuple[str, str]:
