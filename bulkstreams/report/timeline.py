@@ -113,11 +113,8 @@ class _Track:
         self.placed = 0
         self.has_course = False
 
-    def at(self, instant: float) -> Stretch:
-        """Return the stretch of an instant; a clock that was set back or ahead leads to the first, or the last."""
-        return self.stretches[self._number(instant)]
-
-    def _number(self, instant: float) -> int:
+    def number(self, instant: float) -> int:
+        """Return which stretch an instant is in; a clock that was set back or ahead leads to the first, or the last."""
         number = int((instant - self.span.started_at) / self.width)
         return min(max(number, 0), len(self.stretches) - 1)
 
@@ -133,7 +130,7 @@ class _Track:
 
     def _shares(self, asked: Asked) -> Iterator[tuple[Stretch, float]]:
         """Yield the stretches in which something was asked, each with the part of it that is over as that ends."""
-        first, last = self._number(asked.began_at), self._number(asked.began_at + asked.seconds)
+        first, last = self.number(asked.began_at), self.number(asked.began_at + asked.seconds)
         for number in range(first, last):
             ends_at = self.span.started_at + (number + 1) * self.width
             yield self.stretches[number], (ends_at - asked.began_at) / asked.seconds
@@ -176,7 +173,7 @@ class Timeline:
             if track is None:
                 self.elsewhere += 1
                 continue
-            track.at(record.settled_at).add(record)
+            track.stretches[track.number(record.settled_at)].add(record)
         return whole
 
     def ask(self, course: Iterable[tuple[int, Asked]]) -> None:
