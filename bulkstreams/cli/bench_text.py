@@ -105,6 +105,7 @@ _ENDS: Final = {
     "found": "higher rates break it",
     "never_kept": "no rate keeps it",
     "client": "above it the client is the bottleneck: the server may take more",
+    "full": "the next one filled the tenant's quota (409): a shorter --duration, or a --rate near this one, needs less",
     "probes": "the search was cut short",
 }
 
@@ -112,8 +113,15 @@ _ENDS: Final = {
 def _search(search: Mapping[str, Any]) -> Iterator[str]:
     for one in search["probes"]:
         measured = "–" if one["measured_ms"] is None else f"{one['measured_ms']:,.1f} ms"
-        why = "kept" if one["passed"] else "the client was saturated" if one["client_saturated"] else "broken"
-        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {why}"
+        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {_judged(one)}"
     rate = "none" if search["rate"] is None else f"{search['rate']:,.1f}/s"
     end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
     yield f"highest rate with {search['goal']}: {rate}{end}"
+
+
+def _judged(probe: Mapping[str, Any]) -> str:
+    if probe["passed"]:
+        return "kept"
+    if probe["full"]:
+        return "the tenant was full"
+    return "the client was saturated" if probe["client_saturated"] else "broken"

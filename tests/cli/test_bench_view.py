@@ -205,13 +205,15 @@ def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> N
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
     """What each rate gave, and what ended it."""
-    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "measured_ms": 12.0, "errors": 0, "requests": 9}
-    probes = [probe, {**probe, "passed": False}, {**probe, "passed": False, "client_saturated": True,
-              "measured_ms": None}]  # fmt: skip
+    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "full": False, "measured_ms": 12.0, "errors": 0,
+             "requests": 9}  # fmt: skip
+    broken = {**probe, "passed": False}
+    probes = [probe, broken, {**broken, "client_saturated": True, "measured_ms": None}, {**broken, "full": True}]
     text = told(search={"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes})
     assert "12.0 ms, 0 of 9 failed: kept" in text
     assert "12.0 ms, 0 of 9 failed: broken" in text
     assert "–, 0 of 9 failed: the client was saturated" in text
+    assert "12.0 ms, 0 of 9 failed: the tenant was full" in text
     assert "highest rate with p99<250ms: 100.0/s (above it the client is the bottleneck" in text
 
 

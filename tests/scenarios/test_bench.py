@@ -278,6 +278,18 @@ def test_a_search_finds_what_a_server_allows(desk: Desk, serve: Callable[..., Se
     assert server.streams() == []
 
 
+def test_a_search_that_fills_the_tenant_says_so(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Its probes' streams are deleted at its end alone; what a full quota refuses is not held against the rate."""
+    server = serve(rate=0.0, quota=20)
+    ended = bench(desk, server.url, "--search", "p50<5s", "--rate", "40", "--duration", "1s")
+    assert ended.code == 0, ended
+    found = ended.json["search"]
+    assert (found["ended"], [one["full"] for one in found["probes"]]) == ("full", [True])
+    assert ended.json["status"] == {"201": 20, "409": 20}
+    assert ended.json["cleaned"]["deleted"] == 20
+    assert server.streams() == []
+
+
 # -- what is measured --------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.schema import (
@@ -72,7 +72,6 @@ def test_a_property_of_two_objects_is_not_given_twice() -> None:
     assert record(definition(name='"name": "name"', subscriptions=events)).name == '"name": "name"'
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=4), OBJECTS, min_size=1, max_size=4), st.booleans(), st.data())
 def test_giving_a_property_twice_is_noticed_always(found: dict[str, Any], escaped: bool, data: st.DataObject) -> None:
     """A member repeated makes the line invalid, and only then is it called twice."""

@@ -234,7 +234,7 @@ PIECES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary() | PIECES | OBJECTS.map(dump), st.booleans())
 @example(b'{"destination":' * 1000, False)
 @example(dump({"stream": {"destination": {"type": {}}}}), True)
@@ -279,7 +279,7 @@ METHODS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(SECRETS, METHODS, st.booleans(), st.sampled_from(["drop", "rename", "set", "cut", "byte"]), st.data())
 def test_a_secret_never_shows(
     secret: str, method: tuple[str, dict[str, str], str], wrapped: bool, how: str, data: st.DataObject

@@ -28,7 +28,7 @@ from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
-from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
+from bulkstreams.core.searching import MOST_ERRORS, Ended, Goal, Probe, Search, probe_seconds
 from bulkstreams.engine import Course, Fleet, SystemClock
 from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
@@ -288,4 +288,6 @@ def _judged(goal: Goal, rate: float, load: Measured) -> Probe:
         sent_share=meter.requests / max(1, meter.offered),
         error_share=meter.errors / max(1, meter.requests),
         fit=not meter.verdict.saturated,
+        full=meter.status[409]
+        > MOST_ERRORS * meter.requests,  # nobody else has such names: it is no name that is taken
     )
