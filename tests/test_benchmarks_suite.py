@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,23 @@ Requests per second:    55126.79 [#/sec] (mean)
 """
 
 
+def cells(lines: Sequence[str]) -> list[list[str]]:
+    """Return the cells of the rows of a table, its head among them."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_the_readme_shows_such_a_table() -> None:
+    """It has every row of the suite, each sender with a figure, and the machine and versions that they are of."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Figures\n")[1].split("\n## ")[0]
+    head, _, *rows = cells(section.splitlines())
+    assert tuple(head) == HEAD
+    assert [row[0].split(":")[0] for row in rows] == WHAT
+    assert [row[0].removeprefix("`POST`: ") for row in rows[:6]] == [one.name for one in senders()]
+    assert all(row[2][0].isdigit() for row in rows)
+    for word in ("cores", "load average", "bulkstreams 0.", "aiohttp 3."):
+        assert word in " ".join(section.split()), word
+
+
 def test_one_command_writes_the_whole_table(tmp_path: Path) -> None:
     """The suite writes every row with a figure or the word that it was skipped, and leaves nothing else behind."""
     ended = subprocess.run(
@@ -56,7 +74,7 @@ def test_one_command_writes_the_whole_table(tmp_path: Path) -> None:
     assert ended.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
     lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:] if line.startswith("|")]
+    rows = cells(lines)[2:]
     assert [row[0].split(":")[0] for row in rows] == WHAT
     assert all(len(row) == len(HEAD) for row in rows)
     assert all(float(row[4]) > 0 for row in rows if not row[2].startswith(("skipped: not installed", UNTOLD)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MOST_PERIODS: Final = 3
+from bulkstreams.histogram import MEASURES
 
-_COLUMNS: Final = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
+MOST_PERIODS: Final = 3
 
 
 def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[str, str]) -> Iterator[str]:
@@ -37,10 +37,10 @@ def _rates(figures: Mapping[str, Any]) -> str:
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
-    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in _COLUMNS)
+    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in MEASURES)
     for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
         values = figures[key]
-        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in _COLUMNS)
+        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
 
 
 def _number(value: float | None) -> str:
@@ -105,6 +105,7 @@ _ENDS: Final = {
     "found": "higher rates break it",
     "never_kept": "no rate keeps it",
     "client": "above it the client is the bottleneck: the server may take more",
+    "full": "the next one filled the tenant's quota (409): a shorter --duration, or a --rate near this one, needs less",
     "probes": "the search was cut short",
 }
 
@@ -112,8 +113,15 @@ _ENDS: Final = {
 def _search(search: Mapping[str, Any]) -> Iterator[str]:
     for one in search["probes"]:
         measured = "–" if one["measured_ms"] is None else f"{one['measured_ms']:,.1f} ms"
-        why = "kept" if one["passed"] else "the client was saturated" if one["client_saturated"] else "broken"
-        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {why}"
+        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {_judged(one)}"
     rate = "none" if search["rate"] is None else f"{search['rate']:,.1f}/s"
     end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
     yield f"highest rate with {search['goal']}: {rate}{end}"
+
+
+def _judged(probe: Mapping[str, Any]) -> str:
+    if probe["passed"]:
+        return "kept"
+    if probe["full"]:
+        return "the tenant was full"
+    return "the client was saturated" if probe["client_saturated"] else "broken"

@@ -7,6 +7,7 @@ draws seldom, and what it draws is small.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import anyio
@@ -22,6 +23,9 @@ from bulkstreams.engine.metering import Meter, Point
 DRAWN_EVERY_S: Final = 1.0
 PLOT_ROWS: Final = 12
 PLOT_COLUMNS: Final = 90
+MOST_DOTS: Final = 2 * PLOT_COLUMNS
+"""Dots that a curve goes through at the most; with one for each second of an hour, plotext takes 0.15 s each time."""
+
 LEAST_COLUMNS: Final = 40
 MOST_KINDS: Final = 4
 
@@ -76,7 +80,8 @@ class BenchView:
             *(Text(f"  {text}", style="yellow") for text in self._warning(meter)),
         ]
         if width >= LEAST_COLUMNS and len(meter.points) > 1:
-            rows.append(Text(plot(meter.points, min(width - 1, PLOT_COLUMNS)), no_wrap=True))
+            drawn = plot(meter.points, min(width - 1, PLOT_COLUMNS))
+            rows += [Text(drawn, no_wrap=True)] if drawn else []
         return Group(*rows)
 
     def _place(self, point: Point) -> str:
@@ -119,22 +124,35 @@ def _ms(value: float | None) -> str:
 
 
 def plot(points: Sequence[Point], width: int) -> str:
-    """Return the response times over time as text: the middle one, and the 99th of a hundred."""
-    drawn = [one for one in points if one.p50_ms is not None][-3600:]
-    if not drawn:
+    """Return the response times over time as text: the middle one, and the 99th of a hundred; "" without an answer.
+
+    Of a long load each dot is the worst of some seconds. Where nothing was answered is a gap.
+    """
+    stretches = [list(its) for answered, its in groupby(dots(points), key=bool) if answered]
+    if not stretches:
         return ""
     figure = _figure()
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, PLOT_ROWS)
-    times = [one.at + one.seconds for one in drawn]
-    for label, values in (("p99", [one.p99_ms for one in drawn]), ("p50", [one.p50_ms for one in drawn])):
-        signal = figure.signal(times, values, marker="braille")
-        signal.label(label)
-        signal.lines()
-        figure.draw(signal)
+    for label, name in (("p99", "p99_ms"), ("p50", "p50_ms")):
+        for number, its in enumerate(stretches):
+            times = [dot[-1].at + dot[-1].seconds for dot in its]
+            signal = figure.signal(times, [max(getattr(one, name) for one in dot) for dot in its], marker="braille")
+            if not number:
+                signal.label(label)
+            signal.lines()
+            figure.draw(signal)
     figure.title("response time, ms, over seconds")
     return str(figure.build().string(colorless=True))
+
+
+def dots(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the intervals that each dot is of, without those in which nothing was answered."""
+    each = max(1, -(-len(points) // MOST_DOTS))
+    return [
+        [one for one in points[first : first + each] if one.p50_ms is not None] for first in range(0, len(points), each)
+    ]
 
 
 def _figure() -> Any:

@@ -34,7 +34,7 @@ from bulkstreams.engine import (
     Recorder,
     SystemClock,
     Terms,
-    keep_noting,
+    keep_notes,
     only_reading,
 )
 from bulkstreams.engine.lane import Lane
@@ -186,7 +186,7 @@ async def do_errands(
         return lane
 
     todo = {tenant: (site.pending, 0) for tenant, site in sites.items()}
-    await fleet.run(todo, open_lane, lambda: keep_noting(fleet.outlook, ledger, fleet.clock))
+    await fleet.run(todo, open_lane, lambda: keep_notes(fleet, ledger))
 
 
 class Smoke:

@@ -43,6 +43,7 @@ class Ended(StrEnum):
     FOUND = "found"
     NEVER_KEPT = "never_kept"
     CLIENT = "client"
+    FULL = "full"
     PROBES = "probes"
 
 
@@ -82,13 +83,17 @@ def read_goal(text: str) -> Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What became of one rate. `sent_share`: of what its schedule asked for; `fit`: the client was no bottleneck."""
+    """What became of one rate. `sent_share`: of what its schedule asked for; `fit`: the client was no bottleneck.
+
+    `full`: the tenant had no room for so many streams, which says nothing of the rate.
+    """
 
     rate: float
     kept: bool
     sent_share: float
     error_share: float
     fit: bool
+    full: bool = False
 
     @property
     def passed(self) -> bool:
@@ -116,6 +121,8 @@ class Search:
     def next(self) -> float | Ended:
         """Return the rate to try next, or why there is none."""
         best, broken = self.best, self._lowest_broken()
+        if self.probes and self.probes[-1].full:
+            return Ended.FULL
         if broken is None:
             found: float | Ended = self.first if best is None else best * 2
         elif best is None:

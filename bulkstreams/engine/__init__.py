@@ -1,9 +1,9 @@
 """The engine: inputs → ledger → one lane a tenant → ledger. It decides nothing and prints nothing."""
 
+from bulkstreams.engine.course import Course, keep_notes
 from bulkstreams.engine.engine import Engine, Job
 from bulkstreams.engine.errands import Errands, Manner
 from bulkstreams.engine.fleet import Fleet, LanePlan, SystemClock, Terms
-from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.onlooking import Look, Onlooker, Planner, only_reading
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
@@ -12,6 +12,7 @@ from bulkstreams.engine.stops import Limits
 from bulkstreams.engine.tools import Credential
 
 __all__ = [
+    "Course",
     "Credential",
     "Engine",
     "Errands",
@@ -30,6 +31,6 @@ __all__ = [
     "Tenants",
     "Terms",
     "Watcher",
-    "keep_noting",
+    "keep_notes",
     "only_reading",
 ]

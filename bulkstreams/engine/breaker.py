@@ -120,6 +120,7 @@ class Breaker:
             self.gave_up = True
         elif pause > 0.0:
             lane.limiter.pause(pause, f"{cause}; then a probe, {self.outage.failed} failed so far")
+            lane.note_pause()
         self.resize()
         return pause
 

@@ -17,10 +17,10 @@ import anyio
 from bulkstreams.client import Client
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.references import Reference
+from bulkstreams.engine.course import keep_notes
 from bulkstreams.engine.creating import Creating
 from bulkstreams.engine.fleet import Connect, Connector, Fleet, LanePlan, LaneWatcher, SystemClock, Terms
 from bulkstreams.engine.lane import Lane
-from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.outlook import Outlook
 from bulkstreams.engine.reading import Reading, Tenants, Watcher
 from bulkstreams.engine.recorder import Listener, Recorder
@@ -160,8 +160,7 @@ class Engine:
             await self._recall(tenant)
         self._refer = await self._ledger.referring()
         self._compares = any(not one.trusted for one in self._files.values())
-        fleet = self._fleet
-        await fleet.run(self._todo, self._open_lane, lambda: keep_noting(fleet.outlook, self._ledger, self._clock))
+        await self._fleet.run(self._todo, self._open_lane, lambda: keep_notes(self._fleet, self._ledger))
 
     async def _recall(self, tenant: TenantName) -> None:
         """Make sure that a tenant is where the ledger has it: an input that was not read again named none."""

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from bulkstreams.client import Client, new_session, token_session
+from bulkstreams.core.course import Pauses
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
@@ -130,6 +131,7 @@ class Fleet:
         self.lanes: dict[TenantName, Lane] = {}  # those that were seated and are not done
         self.hints: dict[str, None] = {}  # in the order in which they came, the command's own first
         self.stopped: str | None = None
+        self.pauses = Pauses()
         self.todo = 0
         self.clock: Clock = clock or SystemClock()
         self._draw = draw
@@ -149,6 +151,11 @@ class Fleet:
     def tally(self) -> Tally:
         """Return what was asked of the tenants so far."""
         return self.recorder.tally
+
+    def allowed(self) -> float | None:
+        """Return the requests a second that the tenants at work allow together; None where nobody knows."""
+        rates = [rate for lane in self.lanes.values() if (rate := lane.limiter.rate) is not None]
+        return sum(rates) if rates and len(rates) == len(self.lanes) else None
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -239,7 +246,7 @@ class Fleet:
             ),
             Tools(
                 recorder=self._stops.expect(tenant, plan.stops, self.recorder), mask=terms.mask, allow=self._allow,
-                clock=self.clock, draw=self._draw,
+                clock=self.clock, draw=self._draw, pauses=self.pauses,
             ),
             work,
         )  # fmt: skip

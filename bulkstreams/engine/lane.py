@@ -23,6 +23,7 @@ from bulkstreams.core.pacing import UNWATCHED
 from bulkstreams.engine.breaker import Breaker
 from bulkstreams.engine.tokens import Tokens
 from bulkstreams.engine.tools import Credential, LaneSettings, Tools
+from bulkstreams.engine.waiting import pause_of
 from bulkstreams.engine.work import Work
 from bulkstreams.limiter import Limiter
 from bulkstreams.model import Failure, Reply, TenantName
@@ -169,6 +170,7 @@ class Lane:
             self.stopped = f"{reason} ({trouble})" if trouble else reason
             self.stop_hint = hint
             self.limiter.close()
+            self.tools.pauses.cut(self.tenant, self.tools.clock.monotonic())
             self._stopping.set()
             self._changed.set()
             self.tokens.stop()
@@ -383,6 +385,15 @@ class Lane:
             self.server_clock.heard(reply.headers, self.tools.clock.monotonic())
         self.tools.recorder.tally.throttled += throttled
         limiter.heard(ticket, reply.status, reply.headers, self.tools.draw() if throttled else 0.0)
+        if throttled:
+            self.note_pause()
+
+    def note_pause(self) -> None:
+        """Have it noted that nothing goes to the tenant for a while."""
+        clock = self.tools.clock
+        pause = pause_of(self, now := clock.monotonic())
+        if pause is not None:
+            self.tools.pauses.note(self.tenant, pause, now, clock.wall())
 
     def forbidden(self, answer: Reply | Failure, message: str) -> None:
         """Stop the lane: no record of this tenant can succeed."""

@@ -31,10 +31,10 @@ EVERY_S: Final = 1.0
 class Point:
     """One interval of a load, which begins at `at` seconds after the warm-up (before zero: in it).
 
-    `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. The response times are
-    of those that ended, the service times of those of them that were sent. `lag_ms` is the mean lateness of the event
-    loop, `busy` the share of a core that it took, `cpu` that of the whole process. The last three are as they were at
-    its end: requests under way, requests that were due and had not begun, open sockets.
+    `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. Both kinds of time are
+    of those that ended, but for requests that found no connection; None: there were no others. `lag_ms` is the mean
+    lateness of the event loop, `busy` the share of a core that it took, `cpu` that of the whole process. The last three
+    are as they were at its end: requests under way, requests that were due and had not begun, open sockets.
     """
 
     at: float
@@ -104,7 +104,7 @@ class Meter:
         self.points: list[Point] = []
         self.spans: list[Span] = []
         self.under_way = 0
-        self._recent, self._recent_service = Histogram(2), Histogram(2)
+        self._recent, self._recent_service = Histogram(coarse=True), Histogram(coarse=True)
         self._clock = clock
         self._sockets, self._busy, self._cpu = sockets, busy, cpu
         self._sent, self._asked = 0, 0
@@ -138,9 +138,9 @@ class Meter:
         self._now.done += 1
         good = isinstance(answer, Reply) and answer.status == 201
         self._now.errors += not good
-        self._recent.add(now - at)
         sent = isinstance(answer, Reply) or answer.sent  # a connection that was refused at once is no fast answer
         if sent:
+            self._recent.add(now - at)
             self._recent_service.add(answer.elapsed_s)
         if at < self.begins:
             return

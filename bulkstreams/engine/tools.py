@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from bulkstreams.core.course import Pauses
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.outage import PATIENCE_S
 
@@ -85,10 +86,11 @@ class LaneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What every lane of a command shares: where outcomes go, what it may take, the time, and chance."""
+    """What every lane of a command shares: where outcomes and pauses go, what it may take, the time, and chance."""
 
     recorder: Outcomes[Any]
     mask: Callable[[str, tuple[str, ...]], str]
     allow: Callable[[int], int]
     clock: Clock
     draw: Callable[[], float]
+    pauses: Pauses = field(default_factory=Pauses)

@@ -29,7 +29,8 @@ def _stopping(lane: Lane, _now: float, _silent_s: float) -> Wait | None:
     return None if lane.stopped is None else Wait(WaitKind.STOPPING, lane.stopped)
 
 
-def _paused(lane: Lane, now: float, _silent_s: float) -> Wait | None:
+def pause_of(lane: Lane, now: float, _silent_s: float = 0.0) -> Wait | None:
+    """Return why nothing at all goes to a lane's tenant, and until when; None where something may."""
     limiter = lane.limiter
     if limiter.resume_at <= now:
         return None
@@ -92,6 +93,6 @@ def _counted(count: int, noun: str) -> str:
 
 
 _QUESTIONS: Final[tuple[Callable[[Lane, float, float], Wait | None], ...]] = (
-    _stopping, _paused, _token, _replies, _doubts, _survey, _ledger, _paced,
+    _stopping, pause_of, _token, _replies, _doubts, _survey, _ledger, _paced,
 )  # fmt: skip
 """In the order of what says most: the first that has an answer tells."""

@@ -3,21 +3,20 @@
 It holds no secret and no copy of the input. One process writes it, in one thread; anybody may read it meanwhile.
 """
 
-from bulkstreams.ledger.course import Asked, Paused
+from bulkstreams.ledger.afterwards import ErrandTotals, Failure
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.in_force import Configured, InForce, Setting, Shown, Value
+from bulkstreams.ledger.ingesting import BATCH, Duplicate, Row
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
-from bulkstreams.ledger.reader import RESULT_COLUMNS, ErrandTotals, Failure, LedgerReader, Result, Run, Totals
-from bulkstreams.ledger.statements import BATCH, Duplicate, Row
+from bulkstreams.ledger.reader import RESULT_COLUMNS, LedgerReader, Result, Run, Totals
 
 __all__ = [
     "BATCH",
     "RESULT_COLUMNS",
     "UNDOABLE",
-    "Asked",
     "Configured",
     "Duplicate",
     "ErrandBook",
@@ -31,7 +30,6 @@ __all__ = [
     "Live",
     "Note",
     "Pair",
-    "Paused",
     "Plan",
     "ReadInput",
     "Result",

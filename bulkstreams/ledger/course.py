@@ -1,50 +1,18 @@
 """How a run went over time: what it asked of its tenants, and when nothing went to one of them.
 
-It is for pictures: nothing is decided by it, and no total comes from it, since the last second of a run that died is
-not there. This module must never write a row for each request.
+No total comes from it, since the last second of a run that died is not there.
+This module must never write a row for each request.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
-from bulkstreams.core.waiting import WaitKind
-
-
-class Asked(NamedTuple):
-    """What a run asked of all its tenants in some seconds; instants are epoch seconds.
-
-    `requests` are those that were to change something, `retries` and `throttled` among them or among the `lookups`.
-    `allowed` is how many a second the tenants at work allow together, as far as that is known.
-    """
-
-    began_at: float
-    seconds: float
-    requests: int
-    retries: int
-    throttled: int
-    lookups: int
-    allowed: float | None
-
-
-class Paused(NamedTuple):
-    """Pauses of one tenant that lie close together, as one: `seconds` of it were paused, in so many `pauses`.
-
-    One that was under way as its run died has the instant at which it was to end.
-    """
-
-    tenant: str
-    kind: WaitKind
-    began_at: float
-    ended_at: float
-    seconds: float
-    pauses: int
-    reason: str
-
+from bulkstreams.core.course import Asked, Paused
 
 _ASKED: Final = """
     INSERT INTO course SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),

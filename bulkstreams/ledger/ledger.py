@@ -6,37 +6,28 @@ This module must never hold a record in memory for longer than a call, nor learn
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
 import orjson
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
-from bulkstreams.core.lifecycle import step
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
-from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError, LedgerWriteError
-from bulkstreams.ledger import course, notes, statements
+from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, statements, tenants
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger.course import Asked, Paused
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
-from bulkstreams.ledger.format import DEFAULT_TENANT
-from bulkstreams.ledger.in_force import InForce, encode
-from bulkstreams.ledger.statements import Duplicate, Row
+from bulkstreams.ledger.in_force import InForce
+from bulkstreams.ledger.ingesting import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
-from bulkstreams.model import Claim, Doubt, Event, Pending, Settlement, State, TenantName
-
-_SETTLED_ALL: Final = frozenset({ExitCode.OK, ExitCode.FAILURES, ExitCode.IN_DOUBT})
-"""Exit codes after which nothing can be in flight; a run that was cut off has another, or none."""
+from bulkstreams.model import Claim, Doubt, Pending, Settlement, TenantName
 
 MOST_UNSENT: Final = 10_000
 """Records that one page of a tenant's streams can decide: as many as may stand for a single nameless stream."""
@@ -48,9 +39,9 @@ MOST_SCANS: Final = 3
 class Ledger:
     """The ledger at `path`, held by this process until `close`. Open it inside a running event loop."""
 
-    def __init__(self, path: Path, lease: FileLock, writer: Writer, *, closed_in_order: bool = True) -> None:
+    def __init__(self, path: Path, held: FileLock, writer: Writer, *, closed_in_order: bool = True) -> None:
         self.path = path
-        self._lease = lease
+        self._lease = held
         self._writer = writer
         self._closed_in_order = closed_in_order
         self._tenants: dict[str, int] = {}
@@ -65,13 +56,13 @@ class Ledger:
 
         Raises LedgerHeldError (a live process has it), LedgerFormatError (damaged, foreign, newer), LedgerWriteError.
         """
-        lease = _take_lease(path)
+        held = lease.take(path)
         try:
             ledger_format.ensure(path)
             in_order = examine(path)
-            return cls(path, lease, Writer(path), closed_in_order=in_order)
+            return cls(path, held, Writer(path), closed_in_order=in_order)
         except BaseException:
-            lease.release()
+            held.release()
             raise
 
     def close(self) -> None:
@@ -93,7 +84,7 @@ class Ledger:
         Raises LedgerAddressError where this ledger was made for other addresses: its records would be taken for done
         at a tenant that never saw them.
         """
-        await self._writer.do(lambda db: _check_address(db, self.path, default))
+        await self._writer.do(lambda db: tenants.bind(db, self.path, default))
 
     async def tenant(self, name: str, address: str) -> int:
         """Return the ledger's id of a tenant; the first call of a name notes its address, later ones check it."""
@@ -106,30 +97,21 @@ class Ledger:
         """
         new = {name: address for name, address in located if name not in self._tenants}
         if new:
-            ids = await self._writer.do(lambda db: {name: _tenant(db, self.path, name, new[name]) for name in new})
+            ids = await self._writer.do(lambda db: tenants.meet(db, self.path, new))
             self._tenants.update(ids)
         return self._tenants
 
     async def known_tenants(self) -> list[TenantName]:
         """Return the tenants that the ledger has met."""
-        rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant ORDER BY id").fetchall())
-        return [name for (name,) in rows]
+        return await self._writer.do(tenants.known)
 
     async def named(self) -> list[TenantName]:
         """Return the tenants that records of this reading are for."""
-        sql = """SELECT name FROM tenant WHERE EXISTS (SELECT 1 FROM record WHERE record.tenant = tenant.id
-                                                          AND record.reading = ? LIMIT 1) ORDER BY id"""
-        rows = await self._writer.do(lambda db: db.execute(sql, (self.reading_id,)).fetchall())
-        return [name for (name,) in rows]
+        return await self._writer.do(lambda db: tenants.named(db, self.reading_id))
 
     async def input(self, path: str) -> int:
         """Return the ledger's id of an input."""
-
-        def operation(db: sqlite3.Connection) -> int:
-            db.execute("INSERT INTO input (path) VALUES (?) ON CONFLICT DO NOTHING", (path,))
-            return int(db.execute("SELECT id FROM input WHERE path = ?", (path,)).fetchone()[0])
-
-        return await self._writer.do(operation)
+        return await self._writer.do(lambda db: readings.input_id(db, path))
 
     # -- runs and readings --------------------------------------------------------------------------------------------
 
@@ -137,34 +119,11 @@ class Ledger:
         """Begin a run: what a process that died left in flight is in doubt from here on.
 
         `command` is what begins it, as people call it, and `settings` what is in force in it.
-
-        After a death nobody can tell whether the last commits of its log are still there (a disk may have lied, a copy
-        may be short), so each tenant is looked at again before anything is sent there.
         """
-
-        def operation(db: sqlite3.Connection) -> int:
-            db.execute(notes.REMOVE, (notes.NAME,))
-            if not self._closed_in_order:
-                db.execute("UPDATE tenant SET surveyed = NULL")
-            row = db.execute("SELECT exit_code FROM run ORDER BY id DESC LIMIT 1").fetchone()
-            if row is not None and row[0] not in _SETTLED_ALL:
-                doubtful = step(State.IN_FLIGHT, Event.RESUMED)
-                db.execute(
-                    """UPDATE record SET state = ?, attempts = attempts + 1, settled_at = ?,
-                              first_sent_at = coalesce(first_sent_at, intent_at)
-                        WHERE state = 'in_flight'""",
-                    (doubtful, now),
-                )
-            return int(
-                db.execute(
-                    """INSERT INTO run (name, pid, host, command, settings, started_at)
-                       VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
-                    (name, os.getpid(), socket.gethostname(), command, told, now),
-                ).fetchone()[0]
-            )
-
-        name, told = uuid4().hex[:12], None if settings is None else encode(settings)
-        self.run_id = await self._writer.do(operation)
+        name, in_order = uuid4().hex[:12], self._closed_in_order
+        self.run_id = await self._writer.do(
+            lambda db: runs.begin(db, name, now, command, settings, closed_in_order=in_order)
+        )
         self.run_name = name
 
     async def note(self, progress: Progress, now: float) -> None:
@@ -178,16 +137,7 @@ class Ledger:
 
     async def end_run(self, now: float, exit_code: int, stopped: Mapping[str, str]) -> None:
         """Note that the run ended in order: whatever was claimed has been settled or released."""
-        text = orjson.dumps(dict(stopped)).decode() if stopped else None
-
-        def operation(db: sqlite3.Connection) -> None:
-            db.execute(notes.REMOVE, (notes.NAME,))
-            db.execute(
-                "UPDATE run SET ended_at = ?, exit_code = ?, stopped = ? WHERE id = ?",
-                (now, exit_code, text, self.run_id),
-            )
-
-        await self._writer.do(operation)
+        await self._writer.do(lambda db: runs.end(db, self.run_id, now, exit_code, stopped))
 
     def errands(self, kind: Kind) -> ErrandBook:
         """Return the errands of one kind, as a run does them; `begin_run` comes before anything is asked of them."""
@@ -198,68 +148,35 @@ class Ledger:
 
         A reading that met an invalid line never counts as the same: such lines are checked again.
         """
-
-        def operation(db: sqlite3.Connection) -> int | None:
-            row = db.execute("SELECT id, source, completed_at FROM reading ORDER BY id DESC LIMIT 1").fetchone()
-            if row is None or row[1] != source or row[2] is None:
-                return None
-            invalid = "SELECT 1 FROM record WHERE reading = ? AND (state = 'invalid' OR error_code = 'invalid') LIMIT 1"
-            return None if db.execute(invalid, (row[0],)).fetchone() else int(row[0])
-
-        found = await self._writer.do(operation)
+        found = await self._writer.do(lambda db: readings.same(db, source))
         if found is not None:
             await self._adopt_reading(found)
         return found is not None
 
     async def begin_reading(self, source: str, now: float) -> int:
         """Begin a reading of the inputs and return its number, which each `Row` of it carries."""
-
-        def operation(db: sqlite3.Connection) -> int:
-            # What is in doubt was sent with the actions that its line named then.
-            db.execute(
-                """UPDATE tenant SET refers = 0 WHERE refers AND NOT EXISTS (
-                       SELECT 1 FROM record INDEXED BY record_doubt WHERE tenant = tenant.id AND state = 'in_doubt')"""
-            )
-            sql = "INSERT INTO reading (source, started_at) VALUES (?, ?) RETURNING id"
-            return int(db.execute(sql, (source, now)).fetchone()[0])
-
-        await self._adopt_reading(await self._writer.do(operation))
+        await self._adopt_reading(await self._writer.do(lambda db: readings.begin(db, source, now)))
         return self.reading_id
 
     async def _adopt_reading(self, reading: int) -> None:
         self.reading_id = reading
-        await self._writer.do(
-            lambda db: db.execute("UPDATE run SET reading = ? WHERE id = ?", (reading, self.run_id)).rowcount
-        )
+        await self._writer.do(lambda db: readings.adopt(db, reading, self.run_id))
 
     async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
         """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
-        return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+        return await self._writer.do(lambda db: ingesting.ingest(db, rows)) if rows else []
 
     async def note_references(self, tenants: Sequence[int]) -> None:
         """Note that lines of the current reading name actions of these tenants (ids)."""
-        sql = "UPDATE tenant SET refers = 1 WHERE id IN (SELECT value FROM json_each(?))"
-        await self._writer.do(lambda db: db.execute(sql, (orjson.dumps(tenants).decode(),)).rowcount)
+        await self._writer.do(lambda db: readings.note_references(db, tenants))
 
     async def referring(self) -> frozenset[TenantName]:
         """Return the tenants whose lines name actions, so that these have to be looked up."""
-        rows = await self._writer.do(lambda db: db.execute("SELECT name FROM tenant WHERE refers").fetchall())
-        return frozenset(name for (name,) in rows)
+        return await self._writer.do(readings.referring)
 
     async def end_reading(self, now: float, inputs: Sequence[int]) -> None:
         """Note that the inputs were read to their ends, and forget keyless lines of earlier readings of them."""
-
-        def operation(db: sqlite3.Connection) -> None:
-            db.execute(
-                """DELETE FROM record WHERE key IS NULL AND reading < ?
-                      AND input IN (SELECT value FROM json_each(?))""",
-                (self.reading_id, orjson.dumps(list(inputs)).decode()),
-            )
-            # Ids of what was forgotten may come again, for other lines.
-            db.execute("UPDATE tenant SET surveyed = min(surveyed, (SELECT coalesce(max(id), 0) FROM record))")
-            db.execute("UPDATE reading SET completed_at = ? WHERE id = ?", (now, self.reading_id))
-
-        await self._writer.do(operation)
+        await self._writer.do(lambda db: readings.end(db, self.reading_id, now, inputs))
 
     async def reopen(self, *, retry_failed: bool) -> dict[TenantName, tuple[int, int]]:
         """Take the records of this reading back into play, and return (pending, in doubt) by tenant.
@@ -267,22 +184,11 @@ class Ledger:
         Exhausted and undone records always; refused ones and conflicts only if `retry_failed`, and never one for which
         this ledger created a stream.
         """
-        wanted = [State.EXHAUSTED, State.UNDONE, *([State.REFUSED, State.CONFLICT] if retry_failed else [])]
 
         def operation(db: sqlite3.Connection) -> dict[TenantName, tuple[int, int]]:
-            for state in _present(db, self.reading_id, wanted):
-                asked = state in {State.REFUSED, State.CONFLICT}
-                after = step(state, Event.RETRY_ASKED if asked else Event.RESUMED)
-                if state is not State.EXHAUSTED:
-                    # These stood at the tenant, or were never let in: what is there now has to be seen anew.
-                    db.execute("UPDATE tenant SET surveyed = NULL")
-                db.execute(
-                    f"""UPDATE record SET state = ?, attempts = 0 {", ours_since = NULL" if asked else ""}
-                         WHERE reading = ? AND state = ? AND anchor IS NULL""",  # noqa: S608
-                    (after.value, self.reading_id, state.value),
-                )
+            todo = readings.reopen(db, self.reading_id, retry_failed=retry_failed)
             self._tenants.update(db.execute("SELECT name, id FROM tenant"))
-            return _todo(db, self.reading_id)
+            return todo
 
         return await self._writer.do(operation)
 
@@ -389,84 +295,3 @@ class Ledger:
                            WHERE tenant = :tenant AND state = 'pending' AND reading <> :reading) END,
                      (SELECT max(id) FROM record)) WHERE id = :tenant"""
         await self._writer.do(lambda db: db.execute(sql, values).rowcount)
-
-
-def _take_lease(path: Path) -> FileLock:
-    # Who only asks whether it is held holds it for an instant, too.
-    lease = FileLock(f"{os.path.realpath(path)}.lock", timeout=0.2, poll_interval=0.02, mode=0o600)
-    try:
-        lease.acquire()
-    except Timeout:
-        raise LedgerHeldError(
-            f"the ledger {path} is held by a live process{_holder(path)}.",
-            hint="Wait for it to end, or stop it; then run the same command again. To look at it: "
-            f"bulkstreams status {path}",
-        ) from None
-    except OSError as error:
-        raise LedgerWriteError(
-            f"the ledger {path} cannot be used: {error.strerror or error}.",
-            hint="Check that its folder exists and can be written, or choose another with --ledger FILE.",
-        ) from None
-    return lease
-
-
-def _holder(path: Path) -> str:
-    with suppress(Exception):
-        db = ledger_format.connect(path, read_only=True)
-        try:
-            pid, host = db.execute("SELECT pid, host FROM run ORDER BY id DESC LIMIT 1").fetchone()
-        finally:
-            db.close()
-        return f" (process {pid} on {host})"
-    return ""
-
-
-def _check_address(db: sqlite3.Connection, path: Path, address: str) -> None:
-    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", (DEFAULT_TENANT, address))
-    known = db.execute("SELECT value FROM meta WHERE name = ?", (DEFAULT_TENANT,)).fetchone()[0]
-    if known != address:
-        raise _other_address(path, "the default tenant", known, address)
-
-
-def _tenant(db: sqlite3.Connection, path: Path, name: str, address: str) -> int:
-    db.execute("INSERT INTO tenant (name, address) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, address))
-    id_, known = db.execute("SELECT id, address FROM tenant WHERE name = ?", (name,)).fetchone()
-    if known != address:
-        raise _other_address(path, f"tenant {name}", known, address)
-    return int(id_)
-
-
-def _other_address(path: Path, who: str, known: str, address: str) -> LedgerAddressError:
-    return LedgerAddressError(
-        f"the ledger {path} was made for {who} at {known}, not at {address}.",
-        hint=f"Use another ledger for the other address (--ledger FILE), or go back to {known}.",
-    )
-
-
-def _present(db: sqlite3.Connection, reading: int, states: Sequence[State]) -> list[State]:
-    """Return which of these states records of a reading are in: one pass, without a sort."""
-    found = db.execute(
-        "SELECT DISTINCT state FROM record WHERE reading = ? AND state IN (SELECT value FROM json_each(?))",
-        (reading, orjson.dumps([state.value for state in states]).decode()),
-    )
-    return [State(state) for (state,) in found.fetchall()]
-
-
-def _todo(db: sqlite3.Connection, reading: int) -> dict[TenantName, tuple[int, int]]:
-    """Count what is pending and in doubt by tenant, in the order in which they were met.
-
-    Each by the partial index that has nothing else in it.
-    """
-    todo: dict[TenantName, tuple[int, int]] = {}
-    for name, pending, in_doubt in db.execute(
-        """SELECT name, sum(pending), sum(in_doubt) FROM (
-               SELECT tenant, count(*) AS pending, 0 AS in_doubt FROM record
-                WHERE state = 'pending' AND reading = :reading GROUP BY tenant
-               UNION ALL
-               SELECT tenant, 0, count(*) FROM record
-                WHERE state = 'in_doubt' AND reading = :reading GROUP BY tenant
-           ) AS counts JOIN tenant ON tenant.id = counts.tenant GROUP BY tenant.id ORDER BY tenant.id""",
-        {"reading": reading},
-    ):
-        todo[TenantName(name)] = (pending, in_doubt)
-    return todo

@@ -12,7 +12,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from bulkstreams.core.waiting import duration
-from bulkstreams.report.plots import Plot, curves, is_wide, time_unit
+from bulkstreams.report.axes import Plot, is_wide, time_unit
+from bulkstreams.report.plots import curves
 
 LEAST_S: Final = 0.2
 """The shortest interval that a rate is drawn of; the end of a bench may leave a shorter one, which the table has."""
@@ -104,16 +105,5 @@ def _marks(bench: Mapping[str, Any]) -> list[tuple[float, str]]:
 
 def _curve(bench: Mapping[str, Any]) -> Plot | None:
     """Return both kinds of time by percentile, as far as there are requests to tell by."""
-    figures = bench["figures"]
-    count = sum(figures["status"].values()) + sum(figures["failures"].values())
-    known = [
-        (kind.replace("_", " "), kind, _points(bench["percentiles"][f"{kind}_ms"], count))
-        for kind in _KINDS
-        if bench["percentiles"][f"{kind}_ms"]
-    ]
+    known = [(kind.replace("_", " "), kind, curve) for kind in _KINDS if (curve := bench["percentiles"][f"{kind}_ms"])]
     return curves("Time by percentile", known)
-
-
-def _points(curve: Sequence[Sequence[float]], count: int) -> list[dict[str, float]]:
-    """Return the points of a curve that stand for a request at least; the longest, which is 100 %, has no place."""
-    return [{"percentile": share, "ms": ms} for share, ms in curve if share < 100 and (100 - share) * count >= 99]

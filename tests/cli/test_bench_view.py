@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from bulkstreams.cli.bench_text import summary
-from bulkstreams.cli.bench_view import LEAST_COLUMNS, PLOT_ROWS, BenchView, plot
+from bulkstreams.cli.bench_view import LEAST_COLUMNS, MOST_DOTS, PLOT_ROWS, BenchView, dots, plot
 from bulkstreams.commands.bench.measured import Measured, everything, figures
 from bulkstreams.core.saturation import Cause, Span
 from bulkstreams.core.schedule import Schedule, steady
@@ -31,14 +32,16 @@ class Told:
         return self.now
 
 
-def a_meter(*, status: int = 201, seconds: int = 3, warmup_s: float = 0.0) -> Meter:
+def a_meter(
+    *, status: int = 201, seconds: int = 3, warmup_s: float = 0.0, answer: Reply | Failure | None = None
+) -> Meter:
     """Return the meter of ten requests a second, each answered after 20 ms."""
     clock = Told()
     meter = Meter(0.0, warmup_s, Schedule([steady(10, seconds)]), clock, lambda: 5, lambda: 0.0, lambda: 0.0)
     for k in range(10 * seconds):
         at = k / 10
         meter.began(at, at + 0.001, Cause.LOOP)
-        meter.ended(at, at + 0.021, Reply(status, {}, b"", 0.02))
+        meter.ended(at, at + 0.021, answer or Reply(status, {}, b"", 0.02))
         if k % 10 == 9:
             clock.now = at + 0.1
             meter._close(clock.now)
@@ -74,6 +77,15 @@ def test_a_line_tells_rates_latencies_and_errors() -> None:
     line = view.line()
     assert line.startswith("load: 3.00 s of 3.00 s · 10.0/s of 10.0/s offered · p50 21.0 ms · p99 21.0 ms")
     assert "30 × 429 · 1 × no connection" in line
+
+
+def test_a_server_that_is_down_has_no_latency() -> None:
+    """Nobody is shown how fast connections are refused; what is shown is how many."""
+    view = BenchView(print)
+    view.begins("load", a_meter(answer=Failure("no connection", False, 0.001)))
+    assert "p50" not in view.line()
+    assert "30 × no connection" in view.line()
+    assert len(drawn(view, 80)) == 2
 
 
 def test_a_closed_loop_is_offered_nothing() -> None:
@@ -127,6 +139,22 @@ def test_seconds_without_an_answer_are_not_drawn() -> None:
     assert "10.0" in plot([point(0.0), point(1.0, None), point(2.0, 20.0)], 60)
 
 
+def test_an_outage_is_a_gap_in_the_plot() -> None:
+    """Nobody knows how long anything took in it, so that no curve runs through it."""
+    rows = plot([point(float(k), None if 20 <= k < 40 else 10.0) for k in range(60)], 60).splitlines()
+    columns = sorted({at for row in rows for at, sign in enumerate(row) if "\u2801" <= sign <= "\u28ff"})
+    assert max(after - before for before, after in pairwise(columns)) > 15
+
+
+def test_a_long_load_is_drawn_with_no_more_dots() -> None:
+    """Drawing takes no longer after an hour than after minutes, and the one bad second of that hour is still seen."""
+    points = [point(float(k), 987.0 if k == 1234 else 10.0) for k in range(3600)]
+    found = dots(points)
+    assert len(found) <= MOST_DOTS
+    assert [one for dot in found for one in dot] == points
+    assert "987" in plot(points, 60)
+
+
 def told(**more: Any) -> str:
     """Return the summary of a load, with some figures replaced."""
     found = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))
@@ -177,13 +205,15 @@ def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> N
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
     """What each rate gave, and what ended it."""
-    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "measured_ms": 12.0, "errors": 0, "requests": 9}
-    probes = [probe, {**probe, "passed": False}, {**probe, "passed": False, "client_saturated": True,
-              "measured_ms": None}]  # fmt: skip
+    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "full": False, "measured_ms": 12.0, "errors": 0,
+             "requests": 9}  # fmt: skip
+    broken = {**probe, "passed": False}
+    probes = [probe, broken, {**broken, "client_saturated": True, "measured_ms": None}, {**broken, "full": True}]
     text = told(search={"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes})
     assert "12.0 ms, 0 of 9 failed: kept" in text
     assert "12.0 ms, 0 of 9 failed: broken" in text
     assert "–, 0 of 9 failed: the client was saturated" in text
+    assert "12.0 ms, 0 of 9 failed: the tenant was full" in text
     assert "highest rate with p99<250ms: 100.0/s (above it the client is the bottleneck" in text
 
 
@@ -201,5 +231,5 @@ def test_everything_is_plain_data() -> None:
     found = everything(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))
     assert set(found) == {"figures", "series", "percentiles"}
     assert [row["done"] for row in found["series"]] == [10, 10, 10]
-    assert found["percentiles"]["response_time_ms"][-1][0] == 100
+    assert found["percentiles"]["response_time_ms"][0]["percentile"] == 0
     assert found["figures"]["response_time_ms"]["max"] == 21.0

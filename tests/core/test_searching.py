@@ -22,9 +22,11 @@ from bulkstreams.core.searching import (
 )
 
 
-def probe(rate: float, *, kept: bool = True, sent: float = 1.0, errors: float = 0.0, fit: bool = True) -> Probe:
+def probe(
+    rate: float, *, kept: bool = True, sent: float = 1.0, errors: float = 0.0, fit: bool = True, full: bool = False
+) -> Probe:
     """Return a probe that passes unless something else is said."""
-    return Probe(rate=rate, kept=kept, sent_share=sent, error_share=errors, fit=fit)
+    return Probe(rate=rate, kept=kept, sent_share=sent, error_share=errors, fit=fit, full=full)
 
 
 def play(first: float, outcome: Callable[[float], Probe]) -> tuple[Search, Ended]:
@@ -65,6 +67,14 @@ def test_where_the_client_is_the_limit_it_says_so() -> None:
     assert ended is Ended.CLIENT
     assert search.best is not None
     assert search.best <= 1000
+
+
+def test_where_the_tenant_is_full_the_search_ends() -> None:
+    """What was refused for want of room is no finding about the rate; what was found before stands."""
+    search, ended = play(100, lambda rate: probe(rate, errors=0.5 * (rate > 500), full=rate > 500))
+    assert ended is Ended.FULL
+    assert [one.rate for one in search.probes] == [100, 200, 400, 800]
+    assert search.best == 400
 
 
 def test_errors_and_requests_that_were_not_sent_break_a_rate_too() -> None:

@@ -307,6 +307,17 @@ def test_a_closed_loop_ends_where_nothing_is_left_to_send() -> None:
     assert meter.requests == 30
 
 
+def test_a_server_that_is_down_looks_no_faster() -> None:
+    """Connections that are refused at once are errors, and have no time: neither in the series nor in the totals."""
+    scene = Scene(ScriptedClient(lambda name, _n: NOT_SENT if 90 <= int(name[1:]) < 210 else "ok"))
+    meter = scene.follow(Schedule([steady(100, 3)]))
+    up, down, again = meter.points[:3]
+    assert down.done == down.errors == pytest.approx(100, abs=6)
+    assert {down.p50_ms, down.p99_ms, down.max_ms, down.service_p50_ms, down.service_p99_ms} == {None}
+    assert up.p50_ms == pytest.approx(again.p50_ms, abs=2)
+    assert meter.response.count == meter.service.count == 180
+
+
 def test_points_tell_each_second() -> None:
     """What was offered, sent and answered in it, how long that took, and what the client had open."""
     meter = Scene(Stalling(2.05, 3.05)).follow(Schedule([steady(100, 5)]))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.waiting import WaitKind
-from bulkstreams.ledger import Asked, History, Paused
+from bulkstreams.ledger import History
 from tests.ledger import ACME, ADDRESS, in_loop, start
 
 FIRST = Asked(100.0, 0.5, 7, 1, 2, 3, 16.0)

@@ -6,68 +6,22 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bulkstreams.core.errands import Errand, Fate, Kind, Outcome
+from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.metrics import Tally
-from bulkstreams.errors import LedgerFormatError
 from bulkstreams.ledger import Ledger, LedgerReader, Plan, Site
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.model import State, TenantName
 from tests.ledger import ACME, ADDRESS, bad, column, good, in_loop, mark, read, results, settled, start, states
-
-EVENT = "user.created"
+from tests.ledger.errands import EVENT, ask, claimed, create, do, fates, outcome, settle
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Return where the ledger is to be."""
     return tmp_path / "in.ledger.db"
-
-
-async def create(ledger: Ledger, *keys: str, tenant: str = ACME) -> None:
-    """Read lines and have their streams created; what is created already stays."""
-    await read(ledger, [good(key, tenant=tenant) for key in keys])
-    claims = await ledger.claim(TenantName(tenant), len(keys), 20.0)
-    await ledger.settle([settled(claim, State.CREATED) for claim in claims], Tally())
-
-
-async def claimed(ledger: Ledger, kind: Kind, after: int = 0, count: int = 100) -> list[Errand]:
-    """Return what is to be done next."""
-    return await ledger.errands(kind).claim(ACME, after, count)
-
-
-def outcome(one: Errand, fate: Fate, **fields: Any) -> Outcome:
-    """Return what became of an errand."""
-    usual: dict[str, Any] = {"attempts": 1, "event": one.event, "intent_at": 30.0, "settled_at": 31.0}
-    if fate is Fate.SWITCHED:
-        usual |= {"status": "enabled" if one.kind is Kind.ENABLE else "disabled", "updated_at": "later"}
-    return Outcome(one.id, one.record, one.kind, fate, **{**usual, **fields})
-
-
-async def settle(ledger: Ledger, kind: Kind, *outcomes: Outcome) -> None:
-    """Write what became of errands."""
-    await ledger.errands(kind).settle(outcomes, Tally())
-
-
-async def do(ledger: Ledger, kind: Kind, fate: Fate, **fields: Any) -> None:
-    """Begin a command and have all its errands meet one fate."""
-    await ledger.errands(kind).begin(Plan(event=EVENT if kind is Kind.SMOKE else None))
-    await settle(ledger, kind, *[outcome(one, fate, **fields) for one in await claimed(ledger, kind)])
-
-
-def fates(path: Path, kind: Kind) -> dict[str, int]:
-    """Return how the newest command of a kind stands."""
-    with LedgerReader(path) as reader:
-        return {fate.value: count for fate, count in reader.errands(kind).fates.items()}
-
-
-def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Ask the file as any SQLite tool may."""
-    with closing(sqlite3.connect(path)) as db:
-        return db.execute(sql).fetchall()
 
 
 # -- what is to be done -----------------------------------------------------------------------------------------------
@@ -425,39 +379,7 @@ async def test_results_tell_of_deliveries_where_there_were_to_be_any(path: Path)
         assert fates(path, Kind.SMOKE) == {}, "a stream that is deleted works no more"
 
 
-# -- readers ----------------------------------------------------------------------------------------------------------
-
-
-@in_loop
-async def test_failures_are_told_by_cause_with_an_example(path: Path) -> None:
-    """As those of a run."""
-    with await start(path) as ledger:
-        await create(ledger, "a", "b")
-        await do(ledger, Kind.UNDO, Fate.FAILED, http_status=400, error_code="x", message="no")
-        with LedgerReader(path) as reader:
-            (found,) = reader.errand_failures(Kind.UNDO)
-            assert reader.errand_failures(Kind.ENABLE) == []
-        assert (found.state, found.http_status, found.message, found.records, found.line, found.key) == (
-            "failed", 400, "no", 2, 1, "a",
-        )  # fmt: skip
-
-
-@in_loop
-async def test_what_stands_is_told_by_tenant(path: Path) -> None:
-    """What a command would be about."""
-    with await start(path) as ledger:
-        await create(ledger, "a", "b")
-        with LedgerReader(path) as reader:
-            assert reader.created() == {ACME: Site(ADDRESS, 2)}
-            assert reader.created([State.CONFLICT]) == {}
-            assert reader.created(tenants=[ACME]) == {ACME: Site(ADDRESS, 2)}
-            assert reader.created(tenants=["another"]) == {}
-            assert reader.doubtful() == 0
-        await ledger.errands(Kind.UNDO).begin(Plan())
-        one, _ = await claimed(ledger, Kind.UNDO)
-        await settle(ledger, Kind.UNDO, outcome(one, Fate.DELETED))
-        with LedgerReader(path) as reader:
-            assert reader.created() == {ACME: Site(ADDRESS, 1)}
+# -- settling ---------------------------------------------------------------------------------------------------------
 
 
 @in_loop
@@ -500,44 +422,6 @@ async def create_many(ledger: Ledger, keys: Sequence[str]) -> None:
     await read(ledger, [good(key) for key in keys])
     claims = await ledger.claim(ACME, len(keys), 20.0)
     await ledger.settle([settled(claim, State.CREATED) for claim in claims], Tally())
-
-
-@in_loop
-async def test_a_ledger_of_an_older_format_has_no_errands_to_tell_of(path: Path) -> None:
-    """It is only read, so it stays as it is: every question about errands has an empty answer."""
-    with await start(path) as ledger:
-        await create(ledger, "a")
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript("DROP TABLE errand; PRAGMA user_version = 2;")
-        db.execute("UPDATE seal SET bytes = NULL, sum = NULL, turn = turn | 1")
-        db.commit()
-    with LedgerReader(path) as reader:
-        assert reader.errands(Kind.UNDO).total == 0
-        assert reader.errand_failures(Kind.UNDO) == []
-        assert reader.undoing() == 0
-        assert not reader.has_deliveries()
-        assert reader.created() == {ACME: Site(ADDRESS, 1)}
-        assert [one.delivery for one in reader.results()] == [None]
-
-
-@pytest.mark.parametrize(
-    ("sql", "asked"),
-    [
-        ("UPDATE errand SET state = 'odd'", "errands"),
-        ("UPDATE meta SET value = 'x' WHERE name = 'errand:undo'", "errands"),
-    ],
-)
-@in_loop
-async def test_what_no_run_has_written_is_called_damage(path: Path, sql: str, asked: str) -> None:
-    """A reader beside a live run is not taken in by it either."""
-    with await start(path) as ledger:
-        await create(ledger, "a")
-        await do(ledger, Kind.UNDO, Fate.CHANGED)
-        with closing(sqlite3.connect(path)) as db:
-            db.execute(sql)
-            db.commit()
-        with LedgerReader(path) as reader, pytest.raises(LedgerFormatError, match="is damaged"):
-            getattr(reader, asked)(Kind.UNDO)
 
 
 def test_the_question_for_errands_is_one_that_any_ledger_can_answer() -> None:

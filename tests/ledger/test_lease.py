@@ -1,4 +1,4 @@
-"""Who holds a ledger: one live process, and only as long as it lives. And the addresses it was made for."""
+"""Who holds a ledger: one live process, and only as long as it lives."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bulkstreams.errors import ExitCode, LedgerAddressError, LedgerHeldError
-from bulkstreams.ledger import Ledger, LedgerReader
-from tests.ledger import ACME, ADDRESS, good, in_loop, read, start, states
+from bulkstreams.errors import ExitCode, LedgerHeldError
+from bulkstreams.ledger import Ledger
+from tests.ledger import ACME, good, in_loop, read, start, states
 
 ROOT = Path(__file__).parent.parent.parent
 HOLDER = """
@@ -97,47 +97,3 @@ async def test_a_lease_vanishes_with_its_process(path: Path) -> None:
             assert await ledger.reopen(retry_failed=False) == {ACME: (1, 1)}
             (doubt,) = await ledger.doubts(ACME, 9)
             assert (doubt.name, doubt.ours_since) == ("a", 20.0)
-
-
-# -- addresses --------------------------------------------------------------------------------------------------------
-
-
-@in_loop
-async def test_a_tenant_must_stay_at_its_address(path: Path) -> None:
-    """A ledger made for a tenant at one address refuses another, naming both, and accepts the same."""
-    with await start(path) as ledger:
-        number = await ledger.tenant(ACME, ADDRESS)
-        assert await ledger.tenant(ACME, ADDRESS) == number
-        assert await ledger.tenant("local", "http://127.0.0.1:8025") != number
-    with await start(path) as ledger:
-        assert await ledger.tenant(ACME, ADDRESS) == number
-    with await start(path) as ledger:
-        with pytest.raises(
-            LedgerAddressError, match=r"tenant acme at https://acme.test, not at https://b.test"
-        ) as caught:
-            await ledger.tenant(ACME, "https://b.test")
-        assert caught.value.exit_code is ExitCode.LEDGER
-        assert "--ledger" in caught.value.hint
-        assert await ledger.known_tenants() == ["acme", "local"]
-    with LedgerReader(path) as reader:
-        assert reader.addresses() == {"acme": ADDRESS, "local": "http://127.0.0.1:8025"}
-
-
-@in_loop
-async def test_the_default_tenant_must_stay_at_its_address(path: Path) -> None:
-    """A default tenant that is another one now is refused, since its records would be taken for done."""
-    with await start(path) as ledger:
-        await ledger.bind(ADDRESS)
-        await ledger.bind(ADDRESS)
-        with pytest.raises(LedgerAddressError, match="the default tenant"):
-            await ledger.bind("https://b.test")
-
-
-@in_loop
-async def test_an_input_has_one_id(path: Path) -> None:
-    """The same path has the same id, in this run and the next."""
-    with await start(path) as ledger:
-        one, two = await ledger.input("one"), await ledger.input("two")
-        assert one != two
-    with await start(path) as ledger:
-        assert [await ledger.input("two"), await ledger.input("one")] == [two, one]

@@ -6,9 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from bulkstreams.errors import LedgerAddressError
 from bulkstreams.ledger import statements
 from tests.ledger import good, in_loop, read, start
 
@@ -26,29 +23,6 @@ async def test_questions_about_a_tenant_go_by_an_index_that_begins_with_it(tmp_p
             steps = [step for step in plan if " record" in step]
             assert steps, plan
             assert all(step.startswith("SEARCH record USING INDEX") and "(tenant=?" in step for step in steps), plan
-
-
-@in_loop
-async def test_tenants_are_met_many_at_a_time(tmp_path: Path) -> None:
-    """A thousand new tenants get ids of their own in one go, and the same ones when they are met again."""
-    located = [(f"t{i}", f"https://t{i}.test") for i in range(1000)]
-    with await start(tmp_path / "in.ledger.db") as ledger:
-        ids = dict(await ledger.tenants(located))
-        assert len({ids[name] for name, _ in located}) == 1000
-        assert dict(await ledger.tenants(located[:10])) == ids
-        assert await ledger.tenant("t7", "https://t7.test") == ids["t7"]
-
-
-@in_loop
-async def test_one_tenant_at_another_address_refuses_them_all(tmp_path: Path) -> None:
-    """The ledger that was made for another address is refused, and names which tenant it is about."""
-    path = tmp_path / "in.ledger.db"
-    with await start(path) as ledger:
-        await ledger.tenants([("a", "https://a.test"), ("b", "https://b.test")])
-    with await start(path) as ledger:
-        with pytest.raises(LedgerAddressError, match=r"made for tenant b at https://b\.test, not at https://c\.test"):
-            await ledger.tenants([("a", "https://a.test"), ("b", "https://c.test"), ("new", "https://new.test")])
-        assert "new" not in await ledger.known_tenants()
 
 
 @in_loop

@@ -171,28 +171,6 @@ def test_the_newest_run_is_told_with_its_figures(reader: LedgerReader, path: Pat
 
 
 @in_loop
-async def test_a_run_that_ended_tells_how(path: Path) -> None:
-    """The exit code, the instant and the stopped tenants with their reasons are kept."""
-    with await start(path) as ledger:
-        await ledger.end_run(9.0, 4, {"acme": "credentials refused"})
-        name = ledger.run_name
-    with LedgerReader(path) as reader:
-        run = reader.last_run()
-    assert run is not None
-    assert (run.name, run.ended_at, run.exit_code, run.stopped) == (name, 9.0, 4, {"acme": "credentials refused"})
-
-
-@in_loop
-async def test_runs_have_names_of_their_own(path: Path) -> None:
-    """No two runs share a name."""
-    names = set()
-    for _ in range(3):
-        with await start(path) as ledger:
-            names.add(ledger.run_name)
-    assert len(names) == 3
-
-
-@in_loop
 async def test_a_ledger_without_a_run_has_nothing_to_tell(path: Path) -> None:
     """All questions have an answer before the first run too."""
     Ledger.open(path).close()

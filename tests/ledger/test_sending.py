@@ -1,4 +1,4 @@
-"""What a sender needs of the ledger: claim, settle, doubts; and what runs do at their ends."""
+"""What a sender needs of the ledger: claim, settle, doubts."""
 
 from __future__ import annotations
 
@@ -227,51 +227,6 @@ async def test_a_doubt_tells_what_a_look_up_needs(path: Path) -> None:
         assert len(await ledger.doubts(ACME, 1)) == 1
 
 
-# -- runs that ended, and runs that did not ---------------------------------------------------------------------------
-
-
-@in_loop
-async def test_what_a_dead_process_left_in_flight_is_in_doubt(path: Path) -> None:
-    """A run without an end leaves intents that the next one cannot trust: an attempt more, sent at its intent."""
-    ledger = await start(path)
-    await bring(ledger, State.IN_FLIGHT)
-    ledger.close()  # as a process that dies, without `end_run`
-    with await start(path, 50.0) as ledger:
-        await read(ledger, [good("a")])
-        assert states(path) == {"a": "in_doubt"}
-        assert await ledger.reopen(retry_failed=True) == {ACME: (0, 1)}
-        assert await ledger.claim(ACME, 9, 60.0) == []
-        (doubt,) = await ledger.doubts(ACME, 9)
-        assert (doubt.attempts, doubt.first_sent_at, doubt.ours_since) == (1, 20.0, 20.0)
-        assert doubt.digest == doubt.current == mark("a")
-        assert not doubt.name_taken
-
-
-@in_loop
-async def test_a_record_in_flight_at_the_end_of_a_run_is_in_doubt_in_the_next(path: Path) -> None:
-    """A run that was cut off, and noted its end, may leave attempts without a verdict; none may be lost."""
-    # Fails while `begin_run` looks for records in flight only where the last run noted no end at all.
-    with await start(path) as ledger:
-        await bring(ledger, State.IN_FLIGHT)
-        await ledger.end_run(30.0, 130, {})
-    with await start(path, 50.0) as ledger:
-        await read(ledger, [good("a")])
-        assert await ledger.reopen(retry_failed=False) == {ACME: (0, 1)}
-        assert states(path) == {"a": "in_doubt"}
-
-
-@in_loop
-async def test_an_orphaned_intent_is_in_doubt_however_many_runs_follow(path: Path) -> None:
-    """A run that sends nothing, after one that died, does not hide what that one left."""
-    for _ in range(3):
-        ledger = await start(path)
-        if ledger.run_id == 1:
-            await bring(ledger, State.IN_FLIGHT)
-        ledger.close()
-    assert states(path) == {"a": "in_doubt"}
-    assert column(path, "attempts") == 1
-
-
 @in_loop
 async def test_an_earlier_409_says_nothing_of_a_later_lost_attempt(path: Path) -> None:
     """A record put back after a 409 and then caught by a crash is an ordinary doubt, with a settle time of its own."""
@@ -305,50 +260,6 @@ async def test_a_doubt_is_judged_by_what_was_sent_last(path: Path, between: Stat
         await read(ledger, [good("a", "disabled")])
         (doubt,) = await ledger.doubts(ACME, 9)
         assert doubt.digest == doubt.current == mark("a", "disabled")
-
-
-# -- reopen -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("retry_failed", [False, True])
-@pytest.mark.parametrize("state", sorted(set(State) - {State.IN_FLIGHT, State.DUPLICATE}))
-@in_loop
-async def test_reopening_takes_back_what_the_contract_says(path: Path, state: State, retry_failed: bool) -> None:
-    """Exhausted and undone records always, refused and conflicts on demand, anything else never."""
-    with await start(path) as ledger:
-        await bring(ledger, state)
-        todo = await ledger.reopen(retry_failed=retry_failed)
-        back = {State.EXHAUSTED, State.UNDONE, State.PENDING} | (
-            {State.REFUSED, State.CONFLICT} if retry_failed else set()
-        )
-        if state in back:
-            assert todo == {ACME: (1, 0)}
-            (claim,) = await ledger.claim(ACME, 9, 1.0)
-            assert claim.attempts == 0
-        else:
-            assert todo == ({ACME: (0, 1)} if state is State.IN_DOUBT else {})
-            assert states(path) == {"a": state.value}
-
-
-@pytest.mark.parametrize("state", [State.CREATED, State.EXISTS])
-@in_loop
-async def test_reopening_never_takes_back_a_conflict_with_a_stream(path: Path, state: State) -> None:
-    """A created stream whose line changed is not sent again, even when failures are to be retried."""
-    with await start(path) as ledger:
-        await bring(ledger, state)
-        await read(ledger, [good("a", "disabled")])
-        assert await ledger.reopen(retry_failed=True) == {}
-        assert states(path) == {"a": "conflict"}
-
-
-@in_loop
-async def test_reopening_counts_by_tenant_and_only_this_reading(path: Path) -> None:
-    """What is to do is told for each tenant; a failed record that left the input is not brought back."""
-    with await start(path) as ledger:
-        await bring(ledger, State.EXHAUSTED, "gone")
-        await read(ledger, [good("a"), good("b"), good("c", tenant="local"), bad()])
-        assert await ledger.reopen(retry_failed=True) == {ACME: (2, 0), "local": (1, 0)}
-        assert column(path, "state", "gone") == "exhausted"
 
 
 @in_loop

@@ -90,9 +90,10 @@ def test_the_plots_hold_the_numbers_of_the_series() -> None:
         assert values[label] == [one[name] for one in shown["series"]]
     assert values["response p50"][1] > values["response p50"][0] + 40
     assert abs(values["service p99"][1] - values["service p99"][0]) < 1
-    told = dict(shown["percentiles"]["response_time_ms"])
-    assert plots["curve"]["names"][-1] == "95 %"
-    assert values["response time"] == [told[share] for share in sorted(told) if share <= 95]
+    for kind in ("response time", "service time"):
+        told = shown["percentiles"][f"{kind.replace(' ', '_')}_ms"]
+        assert values[kind] == [point["ms"] for point in told]
+    assert values["response time"][-1] == pytest.approx(shown["figures"]["response_time_ms"]["max"], rel=1e-3)
 
 
 def test_the_tables_hold_the_figures() -> None:
@@ -137,14 +138,16 @@ def test_the_client_is_judged_in_plain_words(cause: Cause, word: str, not_said: 
 
 def test_a_search_shows_its_probes() -> None:
     """Which rates were tried, which kept the goal, and which is the highest."""
-    probe = {"rate": 50.0, "passed": True, "client_saturated": False, "measured_ms": 12.0, "achieved_rate": 49.9,
-             "requests": 100, "errors": 0}  # fmt: skip
-    search = {"goal": "p99<250ms", "rate": 50.0, "ended": "found", "probes": [probe, {**probe, "passed": False}]}
+    probe = {"rate": 50.0, "passed": True, "client_saturated": False, "full": False, "measured_ms": 12.0,
+             "achieved_rate": 49.9, "requests": 100, "errors": 0}  # fmt: skip
+    broken = {**probe, "passed": False}
+    search = {"goal": "p99<250ms", "rate": 50.0, "ended": "full", "probes": [probe, broken, {**broken, "full": True}]}
     text = cells(page.of_bench(bench(measured(), search=search)))
     assert "The highest rate with p99&lt;250ms: 50 requests a second" in text
-    assert text.count("49.9") == 2
+    assert text.count("49.9") == 3
     assert "kept" in text
     assert "broken" in text
+    assert "unknown: the tenant was full" in text
     assert "Search for the highest rate" not in Parsed(page.of_bench(bench(measured()))).text
 
 

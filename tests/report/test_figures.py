@@ -12,12 +12,12 @@ import pytest
 
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
+from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import History, LedgerReader
 from bulkstreams.ledger.reader import FAILURES
 from bulkstreams.model import State
 from bulkstreams.report import figures, status
 from bulkstreams.report.remedies import remedy
-from bulkstreams.report.times import Times
 from tests.ledger import ACME, good, in_loop, read, settled, start
 from tests.report import HOSTILE, MOST, NOW, SOURCE, asked, first_run, some, two_runs
 
@@ -87,8 +87,8 @@ async def test_times_are_those_of_answered_attempts(path: Path) -> None:
 async def test_who_kept_a_schedule_hands_its_times_in(path: Path) -> None:
     """Then both kinds of time are told, and none is missed."""
     await first_run(path)
-    response = Times()
-    response.add(70.0)
+    response = Histogram()
+    response.add(0.07)
     found = asked(path, response=response)
     assert found["latency"]["response_time_ms"]["max"] == 70.0
     assert found["latency"]["response_time_curve"]

@@ -51,6 +51,20 @@ def test_a_bench_measures_and_leaves_nothing(desk: Desk, server: Server) -> None
     assert server.streams() == []
 
 
+def test_a_bench_has_a_report(desk: Desk, server: Server) -> None:
+    """Its ledger is one like any other: what was asked of the server, and that all was undone."""
+    desk.write("in.jsonl", webhooks(3))
+    for flags in ([], ["in.jsonl", "--ledger", "given.db"]):
+        assert bench(desk, server.url, "--rate", "50/s", "--duration", "1s", *flags).code == 0
+    for ledger in ("bench.ledger.db", "given.db"):
+        ended = desk.run("report", ledger, "--json")
+        assert ended.code == 0, ended
+        assert ended.json["records"]["undone"] == ended.json["records"]["total"] == 50
+        assert ended.json["effort"]["requests"] >= 50
+        assert len(ended.json["inputs"]) == 1
+        assert desk.run("report", ledger).code == 0
+
+
 def test_a_warm_up_is_sent_cleaned_and_not_counted(desk: Desk, server: Server) -> None:
     """Its requests reach the server, and no figure but their own."""
     ended = bench(desk, server.url, "--rate", "50/s", "--duration", "1s", "--warmup", "1s")
@@ -261,6 +275,18 @@ def test_a_search_finds_what_a_server_allows(desk: Desk, serve: Callable[..., Se
     assert broken
     assert found["rate"] == max((rate for rate in passed if rate < min(broken)), default=None)
     assert min(broken) <= 160
+    assert server.streams() == []
+
+
+def test_a_search_that_fills_the_tenant_says_so(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Its probes' streams are deleted at its end alone; what a full quota refuses is not held against the rate."""
+    server = serve(rate=0.0, quota=20)
+    ended = bench(desk, server.url, "--search", "p50<5s", "--rate", "40", "--duration", "1s")
+    assert ended.code == 0, ended
+    found = ended.json["search"]
+    assert (found["ended"], [one["full"] for one in found["probes"]]) == ("full", [True])
+    assert ended.json["status"] == {"201": 20, "409": 20}
+    assert ended.json["cleaned"]["deleted"] == 20
     assert server.streams() == []
 
 

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import orjson
+
 from bulkstreams.core.reach import Whose, whose
 from bulkstreams.errors import UsageError
 from bulkstreams.ledger import LedgerReader
 
-SOURCE: Final = "bench:"
-"""How the reading of a load is marked in its ledger."""
+_BENCH: Final = '{"bench":'
+
+
+def source_of(prefix: str) -> str:
+    """Return how the reading of a load is marked in its ledger: as what it is, and with no input that could change."""
+    return orjson.dumps({"bench": prefix, "inputs": []}).decode()
 
 
 POLICY: Final = (
@@ -47,7 +53,7 @@ def check_ledger(path: Path, *, cleans: bool) -> str | None:
         return None
     with LedgerReader(path) as reader:
         sources = reader.sources()
-        if not all(one.startswith(SOURCE) for one in sources):
+        if not all(one.startswith(_BENCH) for one in sources):
             raise UsageError(
                 f"the ledger {path} is not of a bench.",
                 hint=f"What a run created is deleted by `bulkstreams undo {path}`; a bench takes a ledger of its own.",

@@ -17,7 +17,7 @@ from uuid import uuid4
 import anyio
 
 from bulkstreams.client import Client, new_session, token_session
-from bulkstreams.commands.bench.allowed import SOURCE
+from bulkstreams.commands.bench.allowed import source_of
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
 from bulkstreams.commands.bench.moulding import Moulding
@@ -28,8 +28,8 @@ from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
-from bulkstreams.core.searching import Ended, Goal, Probe, Search, probe_seconds
-from bulkstreams.engine import Fleet, SystemClock
+from bulkstreams.core.searching import MOST_ERRORS, Ended, Goal, Probe, Search, probe_seconds
+from bulkstreams.engine import Course, Fleet, SystemClock
 from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.definitions import Definitions
@@ -127,7 +127,7 @@ class Bench:
         await ledger.bind(address)
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
-        await ledger.begin_reading(f"{SOURCE}{prefix}", time.time())
+        await ledger.begin_reading(source_of(prefix), time.time())
         moulds = await Moulding(ledger, self._options, self._secrets, self._rules, self._live.phase).read()
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
@@ -164,6 +164,7 @@ class Bench:
     async def _beside_the_token(self) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._token.run)
+            group.start_soon(Course(self._recorder.tally, self._clock).keep, self._ledger)
             plan = self._options.plan
             if isinstance(plan, Schedule):
                 await self._open(plan)
@@ -287,4 +288,6 @@ def _judged(goal: Goal, rate: float, load: Measured) -> Probe:
         sent_share=meter.requests / max(1, meter.offered),
         error_share=meter.errors / max(1, meter.requests),
         fit=not meter.verdict.saturated,
+        full=meter.status[409]
+        > MOST_ERRORS * meter.requests,  # nobody else has such names: it is no name that is taken
     )
