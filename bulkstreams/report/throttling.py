@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from bulkstreams.core.course import Paused
@@ -27,7 +26,10 @@ MOST_LANES: Final = 12
 """Tenants whose pauses are put together for a picture, those that paused longest first."""
 
 FINE: Final = 720
-"""Pauses that lie closer together than this part of all time are one in a picture: that is less than a pixel there."""
+"""Pauses that lie closer together than this part of all time are one in a picture, where it is about a pixel."""
+
+MOST_BARS: Final = 3000
+"""Pauses of a picture; where there are more, those are one that lie twice as far apart, and so on."""
 
 _KINDS: Final = tuple(sorted(PAUSES))
 
@@ -83,10 +85,7 @@ def throttling(history: History, spans: Sequence[Span], timeline: Timeline) -> d
             "told": [_tenant(name, sums[name], timeline) for name in order[:MOST_TENANTS]],
         },
         "longest": [one.figures(timeline) for one in _longest(history, spans)],
-        "lanes": [
-            {"name": name, "pauses": [one.figures(timeline) for one in its]}
-            for name, its in _lanes(history, spans, order[:MOST_LANES], timeline.seconds / FINE).items()
-        ],
+        "lanes": _lanes(history, spans, timeline, order[:MOST_LANES]),
     }
 
 
@@ -120,39 +119,62 @@ def _longest(history: History, spans: Sequence[Span]) -> list[Told]:
     for span in spans:
         its = (Told(span, one) for one in history.longest_pauses(span.run, span.ended_at, MOST_PAUSES))
         found = heapq.nlargest(MOST_PAUSES, chain(found, its), key=lambda told: told.pause.seconds)
-    return sorted(found, key=lambda told: (told.span.run, told.pause.began_at))
+    return sorted(found, key=_began)
 
 
-def _lanes(history: History, spans: Sequence[Span], tenants: Sequence[str], apart_s: float) -> dict[str, list[Told]]:
-    """Return the pauses of some tenants, those put together that lie closer than `apart_s`."""
+def _lanes(history: History, spans: Sequence[Span], timeline: Timeline, tenants: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the pauses of some tenants by tenant, those put together that lie close."""
+    apart_s = timeline.seconds / FINE
+    bars = list(_joined(_of_tenants(history, spans, tenants), apart_s))
+    while len(bars) > MOST_BARS and apart_s < timeline.seconds:
+        apart_s *= 2
+        bars = list(_joined(bars, apart_s))
     lanes: dict[str, list[Told]] = {name: [] for name in tenants}
+    for one in sorted(bars, key=_began):
+        lanes[one.pause.tenant].append(one)
+    return [{"name": name, "pauses": [one.figures(timeline) for one in its]} for name, its in lanes.items()]
+
+
+def _of_tenants(history: History, spans: Sequence[Span], tenants: Sequence[str]) -> Iterator[Told]:
     for span in spans:
-        for one in _joined(history.pauses_of(span.run, span.ended_at, tenants), apart_s):
-            lanes[one.tenant].append(Told(span, one))
-    return lanes
+        for one in history.pauses_of(span.run, span.ended_at, tenants):
+            yield Told(span, one)
 
 
-def _joined(pauses: Iterable[Paused], apart_s: float) -> Iterator[Paused]:
-    """Put pauses of one tenant and kind together that lie close; the reason is that of the longest among them."""
-    before: Paused | None = None
+def _joined(told: Iterable[Told], apart_s: float) -> Iterator[Told]:
+    """Put pauses of one run, tenant and kind together that lie close; the reason is that of the longest among them."""
+    before: Told | None = None
     longest = 0.0
-    for one in pauses:
-        if before is None:
-            before, longest = one, one.seconds
-        elif _whose(one) == _whose(before) and one.began_at - before.ended_at < apart_s:
-            reason = one.reason if one.seconds > longest else before.reason
-            longest = max(longest, one.seconds)
-            before = before._replace(
-                ended_at=max(before.ended_at, one.ended_at),
-                seconds=before.seconds + one.seconds,
-                pauses=before.pauses + one.pauses,
-                reason=reason,
-            )
-        else:
+    for one in told:
+        if before is not None and _whose(one) == _whose(before) and _apart(before, one) < apart_s:
+            longest, before = max(longest, one.pause.seconds), _both(before, one, longest)
+            continue
+        if before is not None:
             yield before
-            before, longest = one, one.seconds
+        before, longest = one, one.pause.seconds
     if before is not None:
         yield before
 
 
-_whose = attrgetter("tenant", "kind")
+def _whose(one: Told) -> tuple[int, str, str]:
+    return one.span.run, one.pause.tenant, one.pause.kind
+
+
+def _began(one: Told) -> tuple[int, float]:
+    return one.span.run, one.pause.began_at
+
+
+def _apart(one: Told, other: Told) -> float:
+    return other.pause.began_at - one.pause.ended_at
+
+
+def _both(one: Told, other: Told, longest: float) -> Told:
+    """Return two pauses as one; of what the first was put together from, the `longest` took so many seconds."""
+    mine, its = one.pause, other.pause
+    both = mine._replace(
+        ended_at=max(mine.ended_at, its.ended_at),
+        seconds=mine.seconds + its.seconds,
+        pauses=mine.pauses + its.pauses,
+        reason=its.reason if its.seconds > longest else mine.reason,
+    )
+    return one._replace(pause=both)
