@@ -20,7 +20,7 @@ from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
-from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, statements, tenants
+from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, statements, tables, tenants
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
@@ -246,7 +246,7 @@ class Ledger:
                     AND remote_id IN (SELECT value FROM json_each(?))"""
         self._scans += 1
         if self._scans == MOST_SCANS:
-            await self._writer.do(lambda db: db.execute(ledger_format.STANDING).rowcount)
+            await self._writer.do(lambda db: db.execute(tables.STANDING).rowcount)
         rows = await self._writer.do(lambda db: db.execute(sql, values).fetchall())
         return {id_ for (id_,) in rows}
 
