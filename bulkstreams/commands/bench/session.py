@@ -34,6 +34,7 @@ class BenchSession(Session):
 
     def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions, told: InForce) -> None:
         super().__init__(bench)
+        self.begins_more = True
         self._told = told
         self._ledger, self._bench, self._options = ledger, bench, options
         self._began = time.monotonic()
@@ -49,12 +50,14 @@ class BenchSession(Session):
             with suppress(LedgerError):
                 await ledger.end_run(time.time(), error.exit_code, {})
             raise
+        finally:
+            self.begins_more = False
         with LedgerReader(ledger.path) as reader:
             doubts = reader.totals().records.get(State.IN_DOUBT, 0)
             leaves = self._options.keep or bench.abandoned
             stopped = await bench.clear(doubts) if doubts and not leaves else {}
             records = reader.totals().records
-            code = self.interrupted or ExitCode.OK
+            code = self.interrupted or (ExitCode.OK if bench.stopped is None else ExitCode.STOPPED)
             if not records.get(State.IN_FLIGHT):
                 await ledger.end_run(time.time(), code, stopped)
             run = reader.last_run()
