@@ -102,6 +102,8 @@ class Whole(Phases):
         if not self._as_json:
             lines = summary(ended.figures, ended.stopped, ended.examples)
             code = finish_with(code, lambda: print_text("\n".join(lines)))
+        if ended.stopped is None and ended.exit_code is ExitCode.STOPPED:
+            say("no create was let in: the client needs the scope create:event_streams, and a plan with event streams")
         try:
             self._write(ended)
         except BulkstreamsError as error:

@@ -10,9 +10,11 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bulkstreams.sandbox.settings import scopes_without
 from tests.scenarios.rig import Desk, Server, until
 from tests.scenarios.terminal import CONTROLLING, Terminal, launch, process_of
 
@@ -105,4 +107,23 @@ def test_a_terminal_that_closes_while_it_cleans_keeps_nothing_there(
         process.send_signal(HUP)
         assert process.wait(60) == 0
     assert server.requests("delete") == 100
+    assert server.streams() == []
+
+
+# -- exit codes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "code"),
+    [({"scopes": scopes_without(["create:event_streams"])}, "403", 4), ({"quota": 0}, "409", 1), ({}, "201", 0)],
+    ids=["forbidden", "full", "fine"],
+)
+def test_a_bench_that_created_nothing_is_no_success(
+    desk: Desk, serve: Callable[..., Server], settings: dict[str, Any], status: str, code: int
+) -> None:
+    """4 where the tenant lets no create in, and what it takes is told; 1 where none came of it for other reasons."""
+    server = serve(**settings)
+    ended = desk.run(*command(server, "--duration", "1s", "--json"))
+    assert (ended.code, ended.json["exit_code"], ended.json["status"]) == (code, code, {status: 50}), ended
+    assert ("create:event_streams" in ended.err) == (code == 4)
     assert server.streams() == []

@@ -6,10 +6,10 @@ This module must never end a bench without having looked up what was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
@@ -78,8 +78,8 @@ class BenchSession(Session):
         }
         if bench.search is not None:
             found["search"] = self._search(bench.search)
-        if code is ExitCode.OK and not load.meter.status:
-            code = ExitCode.FAILURES  # nothing answered at all
+        if code is ExitCode.OK:
+            code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
             figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
@@ -115,6 +115,17 @@ class BenchSession(Session):
                 for probe, load in zip(search.probes, bench.loads, strict=False)
             ],
         }  # fmt: skip
+
+
+def deserved(answers: Collection[int]) -> ExitCode:
+    """Return the exit code of a bench that went to its end and was given these answers: each kind of them once."""
+    if answers and set(answers) <= _SHUT_OUT:
+        return ExitCode.STOPPED
+    return ExitCode.OK if 201 in answers else ExitCode.FAILURES
+
+
+_SHUT_OUT: Final = frozenset({401, 403, 404})
+"""What a tenant answers which lets this client create nothing at all."""
 
 
 class ClearingSession(Session):
