@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from bulkstreams import report
 from bulkstreams.cli.attending import attend_with, with_beside
 from bulkstreams.cli.bench_page import Writing
 from bulkstreams.cli.bench_text import summary
@@ -26,7 +26,7 @@ from bulkstreams.commands.live import Live
 from bulkstreams.commands.prospect import ErrandOptions
 from bulkstreams.commands.session import Session
 from bulkstreams.config import Settings
-from bulkstreams.core.errands import Kind
+from bulkstreams.core.errands import COUNTED, Fate, Kind
 from bulkstreams.errors import BulkstreamsError, ExitCode
 
 
@@ -63,7 +63,8 @@ class Phases:
             self._at_work = session
             ended = await with_beside(session.execute, lambda: show(live, self._kind, console()))
         _tell_cleaned(ended, path)
-        return ended
+        failures = [report.failure_figures(one) for one in ended.failures]
+        return replace(ended, figures={**ended.figures, "failures": failures})
 
 
 class Whole(Phases):
@@ -125,6 +126,7 @@ class Whole(Phases):
             say(f"to delete what is left: {to_clean(ledger)}")
             return failed
         ended.figures["cleaned"] = cleaned.figures["records"]
+        ended.figures["cleaning"] = {name: cleaned.figures[name] for name in ("exit_code", "stopped", "failures")}
         return code or int(cleaned.exit_code)
 
 
@@ -177,8 +179,12 @@ def to_clean(ledger: Path) -> str:
 
 
 def _tell_cleaned(ended: ErrandReport, path: Path) -> None:
-    records: Mapping[str, Any] = ended.figures["records"]
-    parts = [f"{count:,} {name}" for name, count in records.items() if name != "total" and count]
-    say(f"cleaned: {', '.join(parts) or 'nothing was there'}")
+    """Tell what was deleted just now, why not all of it, and what to do."""
+    records, this_run = ended.figures["records"], ended.figures["this_run"]
+    parts = [f"{this_run[fate]:,} {fate}" for fate in COUNTED[Kind.UNDO] if this_run[fate]]
+    parts += [f"{records[Fate.PENDING]:,} pending"] if records[Fate.PENDING] else []
+    say(f"cleaned: {', '.join(parts) or 'nothing was left to be deleted'}")
+    for text in (*map(report.failure_line, ended.failures), *report.stopped_lines(ended.reasons), *ended.hints):
+        say(text)
     if ended.exit_code:
         say(f"to go on with it: {to_clean(path)}")

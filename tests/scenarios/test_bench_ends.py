@@ -127,3 +127,40 @@ def test_a_bench_that_created_nothing_is_no_success(
     assert (ended.code, ended.json["exit_code"], ended.json["status"]) == (code, code, {status: 50}), ended
     assert ("create:event_streams" in ended.err) == (code == 4)
     assert server.streams() == []
+
+
+# -- what a cleaning says ----------------------------------------------------------------------------------------------
+
+
+def test_a_cleaning_that_is_refused_says_why_and_what_it_takes(desk: Desk, serve: Callable[..., Server]) -> None:
+    """A token without the scope: the answer, the remedy and the command to go on with, in words and in JSON."""
+    server = serve(scopes=scopes_without(["delete:event_streams"]))
+    ended = desk.run(*command(server, "--duration", "1s", "--json"))
+    again = desk.run("bench", "--clean", "bench.ledger.db", "--json")
+    for one, told in ((ended, ended.json["cleaning"]), (again, again.json)):
+        assert one.code == told["exit_code"] == 4, one
+        assert "50 pending" in one.err
+        assert "answered 403: Insufficient scope" in one.err
+        assert "Give the client the scopes read:event_streams, delete:event_streams" in one.err
+        assert "to go on with it: bulkstreams bench --clean bench.ledger.db" in one.err
+        assert "403" in "".join(told["stopped"].values())
+    assert len(server.streams()) == 50
+
+
+def test_deletes_that_fail_are_told_by_cause(desk: Desk, serve: Callable[..., Server]) -> None:
+    """A stream that the server will not delete: how many, and what it said."""
+    server = serve(faults={"error-before": 1.0}, fault_on=["delete"])
+    ended = desk.run(*command(server, "--duration", "0.1s", "--json"))
+    assert ended.code == 1, ended
+    assert "5 failed: 5" in ended.err
+    (failure,) = ended.json["cleaning"]["failures"]
+    assert (failure["state"], failure["records"]) == ("failed", 5)
+    assert "no answer to 6 attempts" in failure["message"]
+
+
+def test_a_second_cleaning_says_that_nothing_was_left(desk: Desk, server: Server) -> None:
+    """What an earlier one deleted is not told as its work."""
+    assert desk.run(*command(server, "--duration", "0.2s", "--keep")).code == 0
+    first, second = (desk.run("bench", "--clean", "bench.ledger.db") for _ in range(2))
+    assert "cleaned: 10 deleted" in first.err
+    assert (second.code, "cleaned: nothing was left to be deleted" in second.err) == (0, True), second
