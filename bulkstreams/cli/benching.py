@@ -81,12 +81,12 @@ def bench(
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     settings = load(given, os.environ, Path.cwd())
-    kind = choose(progress, os.environ)
+    asked = bench_ending.Asked(settings=settings, kind=choose(progress, os.environ), flags=_naming(given, token_file))
     if clean is not None:
         if html is not None:
             raise UsageError("--clean only deletes: there is nothing that --html could show.", hint="Leave one out.")
         mark = check_ledger(clean, cleans=True)
-        cleaned = run_loop(lambda: bench_ending.clean(clean, mark or "", settings, kind))
+        cleaned = run_loop(lambda: bench_ending.clean(clean, mark or "", asked))
         code = int(cleaned.exit_code)
         raise typer.Exit(finish_with(code, lambda: print_json(cleaned.figures)) if as_json else code)
     options = BenchOptions(
@@ -97,7 +97,7 @@ def bench(
     _check(options, settings, approved=approved_load_test)
     files = [*map(Path, options.inputs), options.ledger, *(one for one in (template, stages) if one is not None)]
     with page_at(html, settings.require_default().base_url, files) as write:
-        code = run_loop(lambda: bench_ending.bench_it(options, settings, kind, write, as_json=as_json))
+        code = run_loop(lambda: bench_ending.bench_it(options, asked, write, as_json=as_json))
     raise typer.Exit(code)
 
 
@@ -110,6 +110,15 @@ def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None
     check_host(target.base_url, approved=approved)
     settings.require_default()
     check_ledger(options.ledger, cleans=False)
+
+
+def _naming(given: Flags, token_file: Path | None) -> list[str]:
+    """Return the flags that name the tenant to another command, as they named it to this one."""
+    named = (
+        ("--config", given.config), ("--tenant", given.tenant), ("--base-url", given.base_url),
+        ("--token-file", token_file),
+    )  # fmt: skip
+    return [word for flag, value in named if value is not None for word in (flag, str(value))]
 
 
 def _address_in(ledger: Path | None) -> str | None:

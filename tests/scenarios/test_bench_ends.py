@@ -164,3 +164,24 @@ def test_a_second_cleaning_says_that_nothing_was_left(desk: Desk, server: Server
     first, second = (desk.run("bench", "--clean", "bench.ledger.db") for _ in range(2))
     assert "cleaned: 10 deleted" in first.err
     assert (second.code, "cleaned: nothing was left to be deleted" in second.err) == (0, True), second
+
+
+def test_a_stream_that_somebody_changed_is_no_dead_end(desk: Desk, server: Server) -> None:
+    """It is left, with the command that deletes it; it blocks no bench after, and is none of its failures."""
+    assert desk.run(*command(server, "--duration", "0.2s", "--keep")).code == 0
+    changed = server.streams()[0]["id"]
+    server.edit(changed, status="enabled")
+    force = f"bulkstreams undo bench.ledger.db --force --base-url {server.url}"
+    cleaned = desk.run("bench", "--clean", "bench.ledger.db")
+    assert cleaned.code == 1, cleaned
+    assert "cleaned: 9 deleted, 1 changed" in cleaned.err
+    assert force in cleaned.err
+    assert "to go on with it" not in cleaned.err
+    again = desk.run(*command(server, "--duration", "0.2s"))
+    assert again.code == 0, again
+    assert force in again.err
+    assert "cleaned: 10 deleted\n" in again.err
+    assert [one["id"] for one in server.streams()] == [changed]
+    assert desk.run(*force.split()[1:], "--yes").code == 0
+    assert server.streams() == []
+    assert force not in desk.run(*command(server, "--duration", "0.2s")).err
