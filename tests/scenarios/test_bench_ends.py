@@ -6,6 +6,7 @@ The sandbox's list of streams is the judge of what is left.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from bulkstreams.sandbox.settings import scopes_without
-from tests.scenarios.rig import Desk, Server, until
+from tests.scenarios.rig import INT, Desk, Server, until
 from tests.scenarios.terminal import CONTROLLING, Terminal, launch, process_of
 
 HUP = signal.SIGHUP
@@ -107,6 +108,23 @@ def test_a_terminal_that_closes_while_it_cleans_keeps_nothing_there(
         process.send_signal(HUP)
         assert process.wait(60) == 0
     assert server.requests("delete") == 100
+    assert server.streams() == []
+
+
+def test_who_leaves_at_once_is_told_of_what_was_sent_alone(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Ctrl-C twice: what was claimed ahead and never sent is pending again, and counts for nothing."""
+    server = serve(faults={"hang-after": 1.0})
+    running = desk.start(*command(server, "--duration", "60s"))
+    until(lambda: server.requests() > 20)
+    running.signal(INT)
+    running.says("draining")
+    running.signal(INT)
+    ended = running.wait()
+    assert ended.code == 130, ended
+    (left,) = re.findall(r"(\d+) streams are left at the tenant, or may be", ended.err)
+    assert 20 <= len(server.streams()) <= int(left) < 200
+    assert desk.states("bench.ledger.db").keys() == {"in_flight", "pending"}
+    assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
     assert server.streams() == []
 
 
