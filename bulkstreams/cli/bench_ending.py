@@ -28,7 +28,7 @@ from bulkstreams.commands.prospect import ErrandOptions
 from bulkstreams.commands.session import Session
 from bulkstreams.config import Settings
 from bulkstreams.core.errands import COUNTED, Fate, Kind
-from bulkstreams.errors import BulkstreamsError, ExitCode
+from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerFullError, LedgerWriteError
 from bulkstreams.ledger import LedgerReader
 
 
@@ -109,8 +109,7 @@ class Whole(Phases):
 
     async def execute(self) -> int:
         """Do it all, and return the exit code."""
-        async with self._held:
-            ended = await with_beside(self._session.execute, lambda: self._view.show(self._kind, console()))
+        ended = await self._loads()
         code = int(ended.exit_code)
         try:
             code = self._tell(ended, code)
@@ -119,6 +118,20 @@ class Whole(Phases):
         code = code or int(self._session.interrupted or ExitCode.OK)  # a signal that came while it was told
         ended.figures["exit_code"] = code
         return finish_with(code, lambda: print_json(ended.figures)) if self._as_json else code
+
+    async def _loads(self) -> BenchReport:
+        """Put the loads on; where that fails, say with the error what is to be done about what they created."""
+        ledger = self._options.ledger
+        try:
+            async with self._held:
+                return await with_beside(self._session.execute, lambda: self._view.show(self._kind, console()))
+        except LedgerWriteError as error:
+            first = "Make room" if isinstance(error, LedgerFullError) else "Mend that"
+            raise type(error)(error.message, hint=f"{first}; {_then(ledger)}") from None
+        except Exception:
+            if _left(ledger) != 0:
+                say(f"error: the bench broke off; {_then(ledger)}")
+            raise
 
     def _tell(self, ended: BenchReport, code: int) -> int:
         """Tell what was measured; return the exit code, or that of an output that took nothing."""
@@ -213,3 +226,21 @@ def _tell_changed(ledger: Path, flags: Sequence[str]) -> None:
     if changed:
         were = "stream of an earlier bench was" if changed == 1 else "streams of earlier benches were"
         say(f"{changed:,} {were} changed by somebody and left; to delete: {to_force(ledger, flags)}")
+
+
+def _then(ledger: Path) -> str:
+    """Say what is to be done after a bench that broke off."""
+    left = _left(ledger)
+    if left == 0:
+        return "nothing is left at the tenant."
+    streams = "what it created is" if left is None else f"up to {left:,} stream{' is' if left == 1 else 's are'}"
+    return f"{streams} left at the tenant; to delete: {to_clean(ledger)}"
+
+
+def _left(ledger: Path) -> int | None:
+    """Return how many streams a bench may have left; None: its ledger cannot be asked."""
+    try:
+        with LedgerReader(ledger) as reader:
+            return reader.unsettled_at_tenants()
+    except BulkstreamsError:
+        return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -126,6 +127,25 @@ def test_who_leaves_at_once_is_told_of_what_was_sent_alone(desk: Desk, serve: Ca
     assert desk.states("bench.ledger.db").keys() == {"in_flight", "pending"}
     assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
     assert server.streams() == []
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+def test_a_ledger_that_takes_no_more_ends_a_bench_with_the_way_to_clean(desk: Desk, server: Server) -> None:
+    """It is no run that resumes: the error and `status` say how what it created is deleted, once that is mended."""
+    desk.prefix = ["prlimit", "--fsize=300000"]
+    ended = desk.run("bench", "--base-url", server.url, "--closed-loop", "--duration", "60s")
+    desk.prefix = []
+    made = len(server.streams())
+    assert (ended.code, made > 0) == (3, True), ended
+    assert "resume" not in ended.err
+    (left,) = re.findall(r"Mend that; up to (\d+) streams are left at the tenant; to delete: (.*)", ended.err)
+    assert int(left[0]) >= made
+    status = desk.run("status", "bench.ledger.db")
+    assert (status.code, "resume" in status.out) == (0, False), status
+    assert f"To delete what it left at the tenant: {left[1]}" in status.out
+    assert desk.run(*left[1].split()[1:]).code == 0
+    assert server.streams() == []
+    assert "To delete" not in desk.run("status", "bench.ledger.db").out
 
 
 # -- exit codes --------------------------------------------------------------------------------------------------------
