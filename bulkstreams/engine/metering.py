@@ -166,7 +166,7 @@ class Meter:
         while True:
             await anyio.sleep(max(0.0, due - self._clock.monotonic()))
             now = self._clock.monotonic()
-            self._now.lag_s += now - due
+            self._now.lag_s += max(0.0, now - due)  # uvloop's timers may come a fraction of a millisecond early
             self._now.samples += 1
             if now - self._now.began >= EVERY_S:
                 self._close(now)
