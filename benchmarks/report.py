@@ -1,8 +1,9 @@
 """`report` of a large ledger: `python -m benchmarks.report [--records N] [--rounds N] [--brief]`.
 
 An input is read by `bulkstreams run`, which sends a few records; the others are settled by one statement of SQL, spread
-over ten minutes, with latencies of everyday shape and a failure in fifty. The input holds references in place of
-secrets, so that the report hashes it as well: that is the most that it ever has to do.
+over ten minutes, with latencies of everyday shape and a failure in fifty. As many pauses, of a thousand tenants, and
+two thousand notes of what was asked stand beside them: what a run of a week leaves. The input holds references in place
+of secrets, so that the report hashes it as well: that is the most that it ever has to do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from benchmarks.machine import ENVIRONMENT, Measured, arguments, definition, mea
 
 SENT: Final = 20
 RUN_S: Final = 600.0
+TENANTS: Final = 1000
+NOTES: Final = 2000
 MOST_S: Final = 30.0
 MOST_MB: Final = 500
 LEDGER: Final = "large.ledger.db"
@@ -36,6 +39,25 @@ UPDATE record SET state = settle.state, attempts = 1 + (record.id % 97 = 0), run
   FROM run, (SELECT 0 AS kind, 'created' AS state, 201 AS status, NULL AS code, NULL AS said
              UNION ALL SELECT 1, 'refused', 400, 'bad_request', 'destination: this endpoint is not allowed') AS settle
  WHERE run.id = 1 AND record.state = 'pending' AND settle.kind = (record.id % 50 = 0)
+"""
+
+_TENANTS: Final = """
+WITH RECURSIVE tenants(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM tenants WHERE n < ?)
+INSERT INTO tenant (name, address) SELECT printf('tenant-%04d', n), printf('https://tenant-%04d.test', n) FROM tenants
+"""
+
+_PAUSES: Final = """
+INSERT INTO pause
+SELECT 1, tenant.id, CASE WHEN record.id % 7 THEN 'throttled' ELSE 'unreachable' END,
+       started_at + record.id * :step, started_at + record.id * :step + 0.5, 0.5, 1, '429, ' || record.id || ' in a row'
+  FROM run, record JOIN tenant ON tenant.name = printf('tenant-%04d', 1 + record.id % :tenants)
+ WHERE run.id = 1
+"""
+
+_ASKED: Final = """
+WITH RECURSIVE notes(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM notes WHERE n < :notes - 1)
+INSERT INTO course SELECT 1, started_at + n * :seconds, :seconds, :requests, 2, 1, 1, :requests / :seconds
+  FROM notes, run WHERE run.id = 1
 """
 
 
@@ -62,6 +84,10 @@ def settle(folder: Path, records: int) -> None:
         chance = random.Random(7)
         db.create_function("latency", 1, lambda _: round(30 * math.exp(chance.gauss(0, 0.6)), 3))
         db.execute(_SETTLE, {"step": RUN_S / records})
+        db.execute(_TENANTS, (TENANTS,))
+        db.execute(_PAUSES, {"step": RUN_S / records, "tenants": TENANTS})
+        db.execute("DELETE FROM course")
+        db.execute(_ASKED, {"notes": NOTES, "seconds": RUN_S / NOTES, "requests": records // NOTES})
         db.execute("UPDATE run SET ended_at = started_at + ?, requests = ?", (RUN_S, records))
         db.execute("UPDATE seal SET turn = turn | 1, sum = NULL")
 
@@ -82,6 +108,9 @@ def main() -> None:
         )
         assert told["records"]["total"] == args.records
         assert told["records"]["created"] + told["records"]["refused"] == args.records
+        assert told["throttling"]["pauses"] == args.records
+        placed = sum(one["requests"] for one in told["timeline"]["stretches"])
+        assert placed + told["timeline"]["unplaced_requests"] == args.records
         assert told["inputs"][0]["sha256"] is not None, told["inputs"]
         rounds = [report(folder) for _ in range(args.rounds)]
         page = (folder / "large.report.html").stat().st_size

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkstreams import source
@@ -94,7 +94,6 @@ def test_lines_are_cut_with_their_numbers_and_offsets(data: bytes, lines: list[L
     assert cut(data) == lines
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b" ", BOM, BOM[:1], b"\x85", b"{}"])).map(b"".join), st.data())
 @example(BOM + b"a\r\nb", None)
 def test_where_blocks_end_makes_no_difference(data: bytes, draw: st.DataObject | None) -> None:
@@ -399,7 +398,6 @@ def test_the_spool_has_no_name_and_holds_nothing_in_the_clear(tmp_path: Path) ->
         assert len({sealed[i : i + 16] for i in range(0, 16 * 4000, 16)}) == 4000, "no block is like another"
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=20), st.data())
 def test_a_spool_gives_back_any_stretch(
     tmp_path_factory: pytest.TempPathFactory, blocks: list[bytes], data: st.DataObject

@@ -21,8 +21,9 @@ from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.metering import watched
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.telling import naming_a_ledger, print_json, say
-from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands, prospect
+from bulkstreams.commands.errands import ErrandReport, open_errands
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.prospect import ErrandOptions, prospect
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.core.errands import Kind
 from bulkstreams.engine import Manner

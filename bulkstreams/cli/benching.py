@@ -24,8 +24,9 @@ from bulkstreams.commands.bench.allowed import check_host, check_ledger
 from bulkstreams.commands.bench.in_force import CLEANING
 from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE, RATE, BenchOptions, BenchReport
 from bulkstreams.commands.bench.session import open_bench, open_clearing
-from bulkstreams.commands.errands import ErrandOptions, ErrandReport, open_errands
+from bulkstreams.commands.errands import ErrandReport, open_errands
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.prospect import ErrandOptions
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load

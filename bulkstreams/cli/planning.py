@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from bulkstreams.cli.comparisons import (
 )
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.progress import ProgressKind, choose
+from bulkstreams.cli.sandboxed import placed, settings_for
 from bulkstreams.cli.telling import print_json, print_text, say
 from bulkstreams.commands.comparing import Comparison, Grounds, open_comparison
 from bulkstreams.commands.live import Live
@@ -33,9 +33,7 @@ from bulkstreams.commands.run import RunOptions, check_inputs
 from bulkstreams.commands.verify import Finding, QuietLive, VerifySession, onlooker
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.engine import Job, Onlooker, Planner
-from bulkstreams.errors import UsageError
 from bulkstreams.ledger import Ledger
-from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
 R = TypeVar("R")
@@ -77,9 +75,7 @@ def plan(
         timeout=timeout, deadline=deadline, max_failures=max_failures, max_failure_rate=max_failure_rate,
         allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
-    if sandbox and (base_url or tenant or token_file):
-        raise UsageError("--sandbox brings its own tenant.", hint="Leave out --base-url, --tenant and --token-file.")
-    settings = load(asked, {} if sandbox else os.environ, Path.cwd())
+    settings = settings_for(asked, sandbox=sandbox)
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
         set_status=set_status,
@@ -166,11 +162,10 @@ async def _compare(
     *,
     sandbox: bool = False,
 ) -> R:
-    async with AsyncExitStack() as stack:
-        if sandbox:
-            server = await stack.enter_async_context(Sandbox(SandboxSettings()))
-            settings = settings.with_sandbox(server.url)
-        session = await stack.enter_async_context(open_comparison(options, settings, os.environ, live, make, kind))
+    async with (
+        placed(settings, sandbox=sandbox) as where,
+        open_comparison(options, where, os.environ, live, make, kind) as session,
+    ):
         return await attend(session, live, choose(progress, os.environ))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,12 +16,12 @@ from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.planning import planned
 from bulkstreams.cli.progress import ProgressKind, choose
 from bulkstreams.cli.rows import results_to
+from bulkstreams.cli.sandboxed import placed, settings_for
 from bulkstreams.cli.telling import finish
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.run import RunOptions, RunReport, check_inputs, open_session
-from bulkstreams.config import Flags, Settings, default_ledger, load
+from bulkstreams.config import Flags, Settings, default_ledger
 from bulkstreams.errors import UsageError
-from bulkstreams.sandbox import Sandbox, SandboxSettings
 from bulkstreams.secrets import read_token_file
 
 
@@ -70,10 +68,7 @@ def run(
         timeout=timeout, deadline=deadline, max_failures=max_failures, max_failure_rate=max_failure_rate,
         allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
-    if sandbox and (base_url or tenant or token_file):
-        raise UsageError("--sandbox brings its own tenant.", hint="Leave out --base-url, --tenant and --token-file.")
-    # The sandbox needs no account, so an account's variables are none of its business.
-    settings = load(asked, {} if sandbox else os.environ, Path.cwd())
+    settings = settings_for(asked, sandbox=sandbox)
     options = RunOptions(
         inputs=inputs, ledger=ledger, limit=limit, retry_failed=retry_failed, preflight=not no_preflight,
         set_status=set_status, smoke=smoke,
@@ -94,10 +89,8 @@ def _check_results(target: str | None, others: Sequence[str]) -> None:
 
 
 async def _run(options: RunOptions, settings: Settings, live: Live, kind: ProgressKind, *, sandbox: bool) -> RunReport:
-    async with AsyncExitStack() as stack:
-        if sandbox:
-            server = await stack.enter_async_context(Sandbox(SandboxSettings()))
-            settings = settings.with_sandbox(server.url)
-        return await attend(
-            await stack.enter_async_context(open_session(options, settings, os.environ, live)), live, kind
-        )
+    async with (
+        placed(settings, sandbox=sandbox) as where,
+        open_session(options, where, os.environ, live) as session,
+    ):
+        return await attend(session, live, kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from bulkstreams.commands.prospect import ErrandOptions
 from bulkstreams.config import ClientSecret, Settings, Tenant, Token
 from bulkstreams.config.settings import NOTHING_SAID, PACE, STOPS
 from bulkstreams.core.errands import Kind
@@ -18,7 +19,6 @@ from bulkstreams.ledger.in_force import BY_DEFAULT
 from bulkstreams.secrets import MASK
 
 if TYPE_CHECKING:
-    from bulkstreams.commands.errands import ErrandOptions
     from bulkstreams.commands.run import RunOptions
 
 MOST_TOLD: Final = 20

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bulkstreams.commands import in_force
-from bulkstreams.commands.errands import Smoke, check_event, counted, ended_with, off_among
+from bulkstreams.commands.errands import Smoke, counted, ended_with, off_among
 from bulkstreams.commands.live import Live
+from bulkstreams.commands.prospect import check_event
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring

@@ -1,6 +1,6 @@
 """The work of a lane that does something with streams after their creation: undo, switch, test.
 
-One request a step, each through the lane's gate; what a step leads to is `core.errands`' to say. An intent is durable
+One request a step, each through the lane's gate; what a step leads to is `core.steps`' to say. An intent is durable
 before an act is sent. This module must never act on a stream that it has not looked at, test events apart, nor decide
 what an answer means.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from bulkstreams.core import errands
+from bulkstreams.core import steps
 from bulkstreams.core.errands import SCOPES, STATUS, Answered, End, Errand, Kind, Step, Wait
 from bulkstreams.core.matching import CLOCK_MARGIN_S
 from bulkstreams.core.retry import broken
@@ -83,20 +83,20 @@ class Errands:
         found = await self._book.claim(self._lane.tenant, self._after, count)
         if found:
             self._after = found[-1].id
-        return [errands.resumed(one) for one in found]
+        return [steps.resumed(one) for one in found]
 
     def prepare(self, claim: Errand) -> Errand | None:
         """Return an errand that may take its next step; one that has to wait for it first is put aside."""
         if claim.wait is Wait.NOTHING:
             return claim
         lane = self._lane
-        pause = errands.delay(claim, lane.settings.settle_s, lane.tools.draw())
+        pause = steps.delay(claim, lane.settings.settle_s, lane.tools.draw())
         lane.later(claim._replace(wait=Wait.NOTHING), pause)
         return None
 
     def release(self, claim: Errand) -> None:
         """Give an errand back; what is claimed next begins with the first that is pending."""
-        self._recorder.put(errands.returned(claim))
+        self._recorder.put(steps.returned(claim))
         self._after = 0
 
     def give_up(self, claim: Errand, reason: str) -> None:
@@ -111,13 +111,13 @@ class Errands:
         if not lane.going:
             lane.put_back(ours)
             return
-        heappush(self._at_gate, (*errands.urgency(ours), next(self._turns), ours))
+        heappush(self._at_gate, (*steps.urgency(ours), next(self._turns), ours))
         let = await passage(lane, lambda: self._at_gate[0][-1].id)
         errand = heappop(self._at_gate)[-1]  # what is most urgent by now, be it in whose hands it may
         if let is None:
             lane.put_back(errand)
             return
-        if errands.is_stale(errand, self._clock.monotonic()):
+        if steps.is_stale(errand, self._clock.monotonic()):
             errand = errand._replace(step=Step.LOOK)
         answer = await self._ask(errand, let.token)
         if isinstance(answer, Reply):
@@ -133,7 +133,7 @@ class Errands:
         if errand.step is not Step.ACT or errand.intent_at is not None:
             return errand
         now = self._clock.wall()
-        self._recorder.put(errands.intended(errand, now))
+        self._recorder.put(steps.intended(errand, now))
         await self._recorder.flush()
         return errand._replace(intent_at=now)
 
@@ -186,11 +186,11 @@ class Errands:
         lane = self._lane
         read = _read(errand, answer)
         absent = isinstance(answer, Reply) and answer.status == 404 and is_absent(answer.body)
-        match errands.answered(answer, usable=read is not None, absent=absent):
+        match steps.answered(answer, usable=read is not None, absent=absent):
             case Answered.DONE:
                 self._go_on(errand, self._done(errand, read, token), answer)
             case Answered.ABSENT:
-                self._go_on(errand, errands.absent(errand, **self._waited(errand)), answer)
+                self._go_on(errand, steps.absent(errand, **self._waited(errand)), answer)
             case Answered.LOST:
                 self._lost(errand, answer)
             case Answered.NOT_SENT:
@@ -202,7 +202,7 @@ class Errands:
                 await lane.tokens.renew(token)
             case Answered.REFUSED:
                 code, message = self._explain(answer, token)
-                self._go_on(errand, errands.refused(message), answer, code)
+                self._go_on(errand, steps.refused(message), answer, code)
             case Answered.FORBIDDEN:
                 lane.put_back(errand)
                 lane.forbidden(answer, self._explain(answer, token)[1])
@@ -212,17 +212,17 @@ class Errands:
         now, retries = self._clock.monotonic(), self._lane.settings.retries
         match errand.step:
             case Step.LOOK:
-                found = errands.looked(errand, read, retries=retries, now=now, force=self._manner.force)
+                found = steps.looked(errand, read, retries=retries, now=now, force=self._manner.force)
                 if self._manner.dry and isinstance(found, Errand):
-                    return errands.done(found, now=now)  # that is what would be
+                    return steps.done(found, now=now)  # that is what would be
                 return found
             case Step.ACT:
-                return errands.done(errand, now=now, **read)
+                return steps.done(errand, now=now, **read)
             case Step.SEARCH:
-                return errands.searched(errand, read[-1] if read else None, retries=retries, now=now)
+                return steps.searched(errand, read[-1] if read else None, retries=retries, now=now)
             case Step.POLL:
                 read = read._replace(error=read.error and self._lane.tools.mask(read.error, (token,)))
-                return errands.polled(errand, read, **self._waited(errand))
+                return steps.polled(errand, read, **self._waited(errand))
 
     def _waited(self, errand: Errand) -> dict[str, float]:
         """Return how long a delivery has been waited for, and how long it may be."""
@@ -233,7 +233,7 @@ class Errands:
     def _lost(self, errand: Errand, answer: Reply | Failure) -> None:
         lane, what = self._lane, _what_was_lost(answer)
         free = lane.breaker.is_open
-        self._go_on(errand, errands.lost(errand, what, retries=lane.settings.retries, free=free), answer)
+        self._go_on(errand, steps.lost(errand, what, retries=lane.settings.retries, free=free), answer)
         is_broken = isinstance(answer, Failure) or broken(answer.status)
         if is_broken and lane.breaker.lost(errand.id, what) == math.inf:
             lane.cannot_be_reached(lane.breaker.story())
@@ -260,10 +260,10 @@ class Errands:
         """Settle an errand that has met its fate; have any other take its next step when that is due."""
         if isinstance(found, End):
             now = self._clock.wall()
-            self._recorder.put(errands.ended(errand, found, now=now, answer=answer, error_code=error_code))
+            self._recorder.put(steps.ended(errand, found, now=now, answer=answer, error_code=error_code))
             return
         if found.delivery != errand.delivery:
-            self._recorder.put(errands.accepted(found))  # so that nobody sends the event once more
+            self._recorder.put(steps.accepted(found))  # so that nobody sends the event once more
         if found.step is Step.POLL and found.since is None:
             found = found._replace(since=self._clock.monotonic())
         if self.prepare(found) is not None:

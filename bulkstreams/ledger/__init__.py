@@ -7,11 +7,11 @@ from bulkstreams.ledger.afterwards import ErrandTotals, Failure
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.in_force import Configured, InForce, Setting, Shown, Value
+from bulkstreams.ledger.ingesting import BATCH, Duplicate, Row
 from bulkstreams.ledger.inventory import Inventory, Live, Pair, Surplus
 from bulkstreams.ledger.ledger import Ledger
 from bulkstreams.ledger.notes import Note
 from bulkstreams.ledger.reader import RESULT_COLUMNS, LedgerReader, Result, Run, Totals
-from bulkstreams.ledger.statements import BATCH, Duplicate, Row
 
 __all__ = [
     "BATCH",

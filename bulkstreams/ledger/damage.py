@@ -17,6 +17,7 @@ from typing import Final
 from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.waiting import PAUSES
 from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger import tables
 from bulkstreams.ledger.in_force import decode
 from bulkstreams.ledger.seal import Seal, intact, read_seal
 from bulkstreams.ledger.wal import Log, read_log
@@ -127,7 +128,7 @@ def _check_unsealed(db: sqlite3.Connection, path: Path) -> None:
         raise ledger_format.refusal(path, f"is damaged ({found})")
     if db.execute(_ODD).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: a record in it is none that a run has written")
-    if not db.execute(ledger_format.HAS_ERRANDS).fetchone():
+    if not db.execute(tables.HAS_ERRANDS).fetchone():
         return
     if db.execute(_ODD_ERRAND).fetchone() is not None:
         raise ledger_format.refusal(path, "is damaged: an errand in it is none that a run has written")

@@ -7,18 +7,26 @@ constant memory. This module must never write.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from bulkstreams.core.course import Asked, Paused
-from bulkstreams.core.waiting import WaitKind
+from bulkstreams.core.waiting import PAUSES, WaitKind
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.reader import FAILURES, LedgerReader, Run
 
 _BLOCK: Final = 5000
+
+_PAUSES: Final = """
+    FROM (SELECT tenant, kind, began_at, max(began_at, min(ended_at, :until)) AS ended_at,
+                 max(0.0, min(seconds, seconds + :until - ended_at)) AS seconds, pauses, reason
+            FROM pause WHERE run = :run) AS p JOIN tenant ON tenant.id = p.tenant"""
+"""The pauses of one run, as far as it went on: one that it died in was to last longer."""
+
+_PAUSE: Final = "tenant.name, kind, began_at, ended_at, seconds, pauses, reason"
 
 
 class Settled(NamedTuple):
@@ -30,6 +38,14 @@ class Settled(NamedTuple):
     latency_ms: float | None
     attempts: int
     recovered: int
+
+
+class PauseSum(NamedTuple):
+    """All pauses of one tenant in one run that are of a kind: how many, how long, and of the noted ones the longest."""
+
+    pauses: int
+    seconds: float
+    longest: Paused
 
 
 class ReadInput(NamedTuple):
@@ -110,7 +126,49 @@ class History(LedgerReader):
             return iter(())
         sql = """SELECT run, tenant.name, kind, began_at, ended_at, seconds, pauses, reason
                    FROM pause JOIN tenant ON tenant.id = pause.tenant ORDER BY run, began_at, pause.tenant, kind"""
-        return ((row[0], Paused._make(row[1:])._replace(kind=WaitKind(row[2]))) for row in self._stream(sql, ()))
+        return ((row[0], self._pause(row[1:])) for row in self._stream(sql, ()))
+
+    def last_sign(self, runs: Sequence[int]) -> dict[int, float]:
+        """Return when each of these runs last asked anything or began to pause, as far as it noted that."""
+        if not self._has_errands():
+            return {}
+        rows = self._ask(
+            """SELECT run, max(at) FROM (
+                   SELECT run, began_at + seconds AS at FROM course WHERE run IN (SELECT value FROM json_each(:runs))
+                   UNION ALL SELECT run, began_at FROM pause WHERE run IN (SELECT value FROM json_each(:runs)))
+                GROUP BY run""",
+            {"runs": orjson.dumps(list(runs)).decode()},
+        )
+        return {int(run): float(at) for run, at in rows}
+
+    def pause_sums(self, run: int, until: float) -> Iterator[PauseSum]:
+        """Yield the sums of a run's pauses by tenant and kind; the run went on `until` then."""
+        sql = f"""SELECT sum(pauses), sum(seconds), tenant.name, kind, began_at, ended_at, max(seconds), pauses, reason
+                  {_PAUSES} GROUP BY p.tenant, kind ORDER BY p.tenant, kind"""
+        yield from (PauseSum(row[0], row[1], self._pause(row[2:])) for row in self._pauses(sql, run, until))
+
+    def longest_pauses(self, run: int, until: float, most: int) -> Iterator[Paused]:
+        """Yield the longest pauses of a run, the longest first."""
+        sql = f"SELECT {_PAUSE} {_PAUSES} ORDER BY seconds DESC, began_at, p.tenant LIMIT :most"
+        yield from map(self._pause, self._pauses(sql, run, until, most=most))
+
+    def pauses_of(self, run: int, until: float, tenants: Sequence[str]) -> Iterator[Paused]:
+        """Yield the pauses of these tenants in a run: by tenant and kind, in order of time."""
+        sql = f"""SELECT {_PAUSE} {_PAUSES}
+                   WHERE p.tenant IN (SELECT id FROM tenant WHERE name IN (SELECT value FROM json_each(:tenants)))
+                   ORDER BY p.tenant, kind, began_at"""  # noqa: S608
+        yield from map(self._pause, self._pauses(sql, run, until, tenants=orjson.dumps(list(tenants)).decode()))
+
+    def pauses_before(self, run: int) -> int:
+        """Count the pauses of the runs before this one."""
+        if not self._has_errands():
+            return 0
+        return int(self._ask("SELECT coalesce(sum(pauses), 0) FROM pause WHERE run < ?", (run,))[0][0])
+
+    def _pauses(self, sql: str, run: int, until: float, **more: Any) -> Iterator[Any]:
+        if not self._has_errands():
+            return iter(())
+        return self._stream(sql, {"run": run, "until": until, **more})
 
     def causes(self) -> int:
         """Return how many causes of failure there are, of which `failures` returns the most frequent."""
@@ -143,11 +201,17 @@ class History(LedgerReader):
             "SELECT input, line, digest FROM record WHERE reading >= ? ORDER BY input, line", (self._whole_reading(),)
         )
 
-    def _stream(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+    def _stream(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> Iterator[Any]:
         with ledger_format.told(self.path):
             cursor: sqlite3.Cursor = self._db.execute(sql, values)
             while block := cursor.fetchmany(_BLOCK):
                 yield from block
+
+    def _pause(self, row: Sequence[Any]) -> Paused:
+        tenant, kind, *rest = row
+        if kind not in PAUSES:
+            raise ledger_format.refusal(self.path, f"is damaged: no pause can be {kind!r}")
+        return Paused(tenant, WaitKind(kind), *rest)
 
     def _json(self, text: str | None) -> Any:
         try:

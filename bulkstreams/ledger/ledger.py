@@ -20,12 +20,12 @@ from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.errands import Kind
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
-from bulkstreams.ledger import course, lease, notes, readings, runs, statements, tenants
+from bulkstreams.ledger import course, ingesting, lease, notes, readings, runs, statements, tables, tenants
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.errands import ErrandBook
 from bulkstreams.ledger.in_force import InForce
-from bulkstreams.ledger.statements import Duplicate, Row
+from bulkstreams.ledger.ingesting import Duplicate, Row
 from bulkstreams.ledger.writer import Writer
 from bulkstreams.model import Claim, Doubt, Pending, Settlement, TenantName
 
@@ -164,7 +164,7 @@ class Ledger:
 
     async def ingest(self, rows: Sequence[Row]) -> list[Duplicate]:
         """Add lines of the current reading (at most `BATCH`); doing so twice changes nothing. Return the duplicates."""
-        return await self._writer.do(lambda db: statements.ingest(db, rows)) if rows else []
+        return await self._writer.do(lambda db: ingesting.ingest(db, rows)) if rows else []
 
     async def note_references(self, tenants: Sequence[int]) -> None:
         """Note that lines of the current reading name actions of these tenants (ids)."""
@@ -246,7 +246,7 @@ class Ledger:
                     AND remote_id IN (SELECT value FROM json_each(?))"""
         self._scans += 1
         if self._scans == MOST_SCANS:
-            await self._writer.do(lambda db: db.execute(ledger_format.STANDING).rowcount)
+            await self._writer.do(lambda db: db.execute(tables.STANDING).rowcount)
         rows = await self._writer.do(lambda db: db.execute(sql, values).fetchall())
         return {id_ for (id_,) in rows}
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from bulkstreams.errors import LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import format as ledger_format
-from bulkstreams.ledger import lease
+from bulkstreams.ledger import lease, tables
 from bulkstreams.ledger.damage import examine
 from bulkstreams.ledger.seal import free_of_log
 
@@ -73,7 +73,7 @@ class OpenLedger:
             free_of_log(target)
 
     def _has_errands(self) -> bool:
-        return bool(self._ask(ledger_format.HAS_ERRANDS))
+        return bool(self._ask(tables.HAS_ERRANDS))
 
     def _newest_run(self) -> int:
         return int(self._ask("SELECT coalesce(max(id), 0) FROM run")[0][0])

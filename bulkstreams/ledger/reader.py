@@ -16,9 +16,9 @@ import orjson
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.afterwards import ErrandReader, Failure
-from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.ledger.in_force import InForce, decode
 from bulkstreams.ledger.notes import Note
+from bulkstreams.ledger.tenants import DEFAULT_TENANT
 from bulkstreams.model import State
 
 RESULT_COLUMNS: Final = (

@@ -1,7 +1,7 @@
 """The readings of a ledger's inputs: one begins, meets lines, and ends; then its records are taken back into play.
 
 These are plain functions of a connection, run by `writer` in its thread, inside its transaction. The lines themselves
-are `statements`'. This module must never take a reading that was cut off for a whole one.
+are `ingesting`'s. This module must never take a reading that was cut off for a whole one.
 """
 
 from __future__ import annotations

@@ -9,10 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from bulkstreams.errors import LedgerAddressError
-from bulkstreams.ledger.format import DEFAULT_TENANT
 from bulkstreams.model import TenantName
+
+DEFAULT_TENANT: Final = "default_address"
+"""Under which `meta` has the address of the tenant of lines that name none."""
 
 
 def bind(db: sqlite3.Connection, path: Path, default: str) -> None:

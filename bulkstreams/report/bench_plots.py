@@ -12,7 +12,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from bulkstreams.core.waiting import duration
-from bulkstreams.report.plots import Plot, curves, is_wide, time_unit
+from bulkstreams.report.axes import Plot, is_wide, time_unit
+from bulkstreams.report.plots import curves
 
 LEAST_S: Final = 0.2
 """The shortest interval that a rate is drawn of; the end of a bench may leave a shorter one, which the table has."""

@@ -47,12 +47,14 @@ def _measures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]
     return rows
 
 
-def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], float]]:
-    """Yield every measure of a ledger that is one number, with its name and unit."""
+def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], float | None]]:
+    """Yield every measure of a ledger that is one number, with its name and unit; None: the ledger does not know."""
     for state, count in figures["records"].items():
         yield (f"records: {state.replace('_', ' ')}", "records"), count
     for key, named in _EFFORT.items():
         yield named, figures["effort"][key]
+    yield ("pauses, of all tenants together", ""), figures["throttling"]["pauses"]
+    yield ("time in pauses, of all tenants together", "s"), figures["throttling"]["paused_s"]
     for kind in ("service_time", "response_time"):
         for name, ms in (figures["latency"][f"{kind}_ms"] or {}).items():
             if name in MEASURES:

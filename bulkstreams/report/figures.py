@@ -16,6 +16,7 @@ from bulkstreams.model import State
 from bulkstreams.report import configuration, hashes
 from bulkstreams.report.remedies import remedy
 from bulkstreams.report.text import errand_counts
+from bulkstreams.report.throttling import throttling
 from bulkstreams.report.timeline import Span, Timeline
 
 MOST_RUNS: Final = 100
@@ -25,14 +26,15 @@ MOST_CAUSES: Final = 50
 """Causes of failure that are told, the most frequent ones."""
 
 _NO_BUDGET: Final = (
-    "The budget over time: a ledger keeps what its tenants allow only while a run goes on, so none is drawn here."
+    "The budget over time: nothing limited its runs, or their tenants never said what they allow; none is drawn here."
 )
 _LAST_ONLY: Final = (
-    "What became of a record before it was last settled: each counts once, at the instant when that was, "
-    "and its attempts before the last one count as retries there."
+    "What became of a record before it was last settled: each counts once, at the instant when that was{retried}."
 )
-_NO_THROTTLE_TIMES: Final = (
-    "When each 429 came, and how long each pause took: a ledger counts them for each run, and keeps no instants."
+_RETRIED: Final = ", and{of} its attempts before the last one count as retries there"
+_NO_COURSE: Final = (
+    "What was asked when, the budget over time, when each 429 came, and how long each pause took{of}: a run of an "
+    "older bulkstreams noted its sums alone, and one that died or goes on may have noted no more in its first second."
 )
 _NO_RESPONSE: Final = (
     "Response time: requests of a run have no intended start, so only the service time is known, "
@@ -54,6 +56,7 @@ def figures(
         spans = _spans(history, runs := history.runs(MOST_RUNS), now)
         timeline = Timeline(spans)
         service = timeline.add(history.settled())
+        timeline.ask(history.asked())
         totals, note = history.totals(), history.note()
         allowed = None if note is None else note.progress.allowed
         return {
@@ -69,8 +72,10 @@ def figures(
                 "stretch_s": timeline.width,
                 "allowed_per_s": allowed,
                 "settled_elsewhere": timeline.elsewhere,
+                "unplaced_requests": timeline.unplaced(history.efforts()[0]),
                 "stretches": [one.figures() for one in timeline.stretches()],
             },
+            "throttling": throttling(history, spans, timeline),
             "latency": {
                 "service_time_ms": service.figures(),
                 "service_time_curve": service.curve(),
@@ -85,16 +90,20 @@ def figures(
             "afterwards": _afterwards(history),
             "inputs": hashes.of_inputs(history),
             "configuration": configuration.figures(runs),
-            "unknown": _unknown(allowed, response, runs),
+            "unknown": _unknown(timeline, allowed, response, runs),
         }
 
 
 def _spans(history: History, runs: Sequence[Run], now: float) -> list[Span]:
-    """Return each run as time; one that died ends with the last record that is known to be its own."""
+    """Return each run as time; one that died ends with the last that is known of it."""
     open_ = [run for run in runs if run.ended_at is None]
-    last = history.last_settled([run.id for run in open_]) if open_ else {}
-    ends = {run.id: now if history.goes_on(run) else last.get(run.id, run.started_at) for run in open_}
-    return [Span(run.id, run.name, run.started_at, ends.get(run.id, run.ended_at or 0.0)) for run in runs]
+    signs = [ask([run.id for run in open_]) for ask in (history.last_settled, history.last_sign)] if open_ else []
+    last = {run.id: max([run.started_at, *(its[run.id] for its in signs if run.id in its)]) for run in open_}
+    ends = {run.id: now if history.goes_on(run) else last[run.id] for run in open_}
+    return [
+        Span(run.id, run.name, run.started_at, ends.get(run.id, run.ended_at or 0.0), run.requests, run.lookups)
+        for run in runs
+    ]
 
 
 def _runs(history: History, runs: Sequence[Run], spans: Sequence[Span]) -> dict[str, Any]:
@@ -177,12 +186,16 @@ def _afterwards(history: History) -> dict[str, Any]:
     }
 
 
-def _unknown(allowed: float | None, response: Histogram | None, runs: Sequence[Run]) -> list[str]:
+def _unknown(timeline: Timeline, allowed: float | None, response: Histogram | None, runs: Sequence[Run]) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
-    said = [_LAST_ONLY, _NO_THROTTLE_TIMES]
+    blank = timeline.without_course()
+    of = f" in {blank:,} of {timeline.runs:,} runs" if blank < timeline.runs else ""
+    said = [_LAST_ONLY.format(retried=_RETRIED.format(of=of) if blank else "")]
     if any(run.settings is None for run in runs):
         said.append(_CONFIGURATION)
-    if allowed is None:
+    if blank:
+        said.insert(0, _NO_COURSE.format(of=of))
+    elif allowed is None and not timeline.has_budget:
         said.insert(0, _NO_BUDGET)
     if response is None:
         said.append(_NO_RESPONSE)

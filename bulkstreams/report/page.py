@@ -24,7 +24,7 @@ from markupsafe import Markup
 from bulkstreams.core.waiting import duration
 from bulkstreams.model import State
 from bulkstreams.report import bench_plots, configuration, plots
-from bulkstreams.report.plots import Plot
+from bulkstreams.report.axes import Plot, clock
 
 _ASSETS: Final = files("bulkstreams.report") / "assets"
 _LIBRARY: Final = "uplot/uPlot.iife.min.js"
@@ -175,4 +175,4 @@ def _size(count: int | None) -> str:
 
 
 def _clock(at: float | None) -> str:
-    return "–" if at is None else plots.clock(at)
+    return "–" if at is None else clock(at)

@@ -7,30 +7,33 @@ page escapes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from bulkstreams.core.waiting import duration
 from bulkstreams.model import State
+from bulkstreams.report.axes import Plot, along, clock, is_wide, per_s, series_of, time_unit, with_gaps
+from bulkstreams.report.course_plots import asked, is_known, pauses
 
-_UNITS: Final = ((7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 _DRAWN: Final = (
     State.CREATED, State.EXISTS, State.REFUSED, State.CONFLICT, State.EXHAUSTED, State.IN_DOUBT, State.UNDONE,
 )  # fmt: skip
 """States that a record is settled in by a run, in the order in which they are drawn."""
 
 _TIMES: Final = ("p50", "p90", "p99", "max")
-_WIDE: Final = 30.0
-"""From this ratio of the largest to the least on, times are drawn on a logarithmic axis."""
-
-Plot = dict[str, Any]
 
 
 def of_ledger(figures: Mapping[str, Any], side: str = "") -> dict[str, Plot]:
     """Return the plots of one ledger by name; `side` tells those of two ledgers on one page apart."""
-    found = {"settled": _settled(figures), "times": _times(figures), "curve": _curve(figures), "runs": _runs(figures)}
+    found = {
+        "settled": _settled(figures),
+        "asked": asked(figures),
+        "times": _times(figures),
+        "curve": _curve(figures),
+        "pauses": pauses(figures),
+        "runs": _runs(figures),
+    }
     return {name: plot | {"id": f"{name}{side}"} for name, plot in found.items() if plot}
 
 
@@ -40,100 +43,48 @@ def of_both(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Plot]:
     return {name: plot | {"id": name} for name, plot in found.items() if plot}
 
 
-def clock(at: float) -> str:
-    """Return an epoch second as people read it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _settled(figures: Mapping[str, Any]) -> Plot | None:
-    """Return what was settled a second, and retried, beside what is allowed where the ledger knows that."""
-    rows = _with_gaps(stretches := figures["timeline"]["stretches"])
+    """Return what was settled a second.
+
+    Where nobody knows what was asked when: also what was retried, and what is allowed as far as the ledger knows that.
+    """
+    rows = with_gaps(stretches := figures["timeline"]["stretches"])
     series = [
-        _series(state.replace("_", " "), state, rows, partial(_settled_per_s, state=state))
+        series_of(state.replace("_", " "), state, rows, partial(_settled_per_s, state=state))
         for state in _DRAWN
         if any(one["records"].get(state) for one in stretches)
     ]
-    if any(one["retries"] for one in stretches):
-        series.append(_series("retries", "retries", rows, _retried_per_s) | {"dash": [2, 3]})
+    if any(map(_repeated_per_s, stretches)):
+        series.append(series_of("retries", "retries", rows, _repeated_per_s) | {"dash": [2, 3]})
     if not series:
         return None
-    if (allowed := figures["timeline"]["allowed_per_s"]) is not None:
+    if (allowed := figures["timeline"]["allowed_per_s"]) is not None and not any(map(is_known, stretches)):
         line = [round(allowed, 3)] * len(rows)
         series.append({"label": "allowed now", "colour": "allowed", "dash": [8, 4], "values": line})
-    return _over_time("Records settled a second", "records a second", figures, rows, series)
+    return along("Records settled a second", "records a second", figures, rows, series)
 
 
 def _settled_per_s(stretch: Mapping[str, Any], state: str) -> float:
-    return _per_s(stretch, stretch["records"].get(state, 0))
+    return per_s(stretch, stretch["records"].get(state, 0))
 
 
-def _retried_per_s(stretch: Mapping[str, Any]) -> float:
-    return _per_s(stretch, stretch["retries"])
+def _repeated_per_s(stretch: Mapping[str, Any]) -> float | None:
+    return None if is_known(stretch) else per_s(stretch, stretch["retries"])
 
 
 def _times(figures: Mapping[str, Any]) -> Plot | None:
     """Return the percentiles of the service time over the runs."""
-    rows = _with_gaps(stretches := figures["timeline"]["stretches"])
+    rows = with_gaps(stretches := figures["timeline"]["stretches"])
     times = [one["service_time_ms"] for one in stretches if one["service_time_ms"]]
     if not times:
         return None
-    series = [_series(name, name, rows, partial(_time, name=name)) for name in _TIMES]
-    plot = _over_time("Service time over time", "milliseconds", figures, rows, series)
+    series = [series_of(name, name, rows, partial(_time, name=name)) for name in _TIMES]
+    plot = along("Service time over time", "milliseconds", figures, rows, series)
     return plot | {"log": is_wide(one[name] for one in times for name in ("p50", "max"))}
 
 
 def _time(stretch: Mapping[str, Any], name: str) -> float | None:
     return (stretch["service_time_ms"] or {}).get(name)
-
-
-def _over_time(
-    title: str, y_label: str, figures: Mapping[str, Any], rows: Sequence[Any], series: Sequence[Any]
-) -> Plot:
-    size, unit = time_unit(rows)
-    runs: dict[str, float] = {}
-    for one in figures["timeline"]["stretches"]:
-        runs.setdefault(one["run"], one["offset_s"] / size)
-    return {
-        "title": title,
-        "x": [round(at / size, 5) for at, _ in rows],
-        "names": ["between two runs" if one is None else f"{clock(one['at'])}, run {one['run']}" for _, one in rows],
-        "x_label": f"{unit} of runs" if len(runs) > 1 else f"{unit} since the run began",
-        "y_label": y_label,
-        "marks": [{"x": x, "label": name} for name, x in list(runs.items())[1:]],
-        "series": series,
-        "log": False,
-    }
-
-
-def _with_gaps(stretches: Sequence[Mapping[str, Any]]) -> list[tuple[float, Mapping[str, Any] | None]]:
-    """Return each stretch with its middle, and a gap between two runs, so that no line joins them."""
-    rows: list[tuple[float, Mapping[str, Any] | None]] = []
-    before = None
-    for one in stretches:
-        if before is not None and one["run"] != before:
-            rows.append((one["offset_s"], None))
-        rows.append((one["offset_s"] + one["seconds"] / 2, one))
-        before = one["run"]
-    return rows
-
-
-def _series(
-    label: str,
-    colour: str,
-    rows: Iterable[tuple[float, Mapping[str, Any] | None]],
-    value: Callable[[Mapping[str, Any]], float | None],
-) -> dict[str, Any]:
-    return {"label": label, "colour": colour, "values": [None if one is None else value(one) for _, one in rows]}
-
-
-def _per_s(stretch: Mapping[str, Any], count: int) -> float:
-    return round(count / stretch["seconds"], 3) if stretch["seconds"] else 0.0
-
-
-def time_unit(rows: Sequence[tuple[float, Any]]) -> tuple[float, str]:
-    """Return the unit to tell an axis in, as seconds and by name; rows begin with their offset in seconds."""
-    most = rows[-1][0] if rows else 0.0
-    return next((size, name) for least, size, name in _UNITS if most >= least)
 
 
 def _curve(figures: Mapping[str, Any]) -> Plot | None:
@@ -221,9 +172,3 @@ def _both_curves(a: Mapping[str, Any], b: Mapping[str, Any]) -> Plot | None:
     known = [("A", "a", a["latency"]["service_time_curve"]), ("B", "b", b["latency"]["service_time_curve"])]
     plot = curves("Service time by percentile", known)
     return None if plot is None else plot | {"joined": True}
-
-
-def is_wide(values: Iterable[float | None]) -> bool:
-    """Return whether times lie so far apart that a logarithmic axis shows them better."""
-    found = [value for value in values if value]
-    return bool(found) and max(found) > _WIDE * min(found)

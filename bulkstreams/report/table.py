@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 COLUMNS: Final = ("ledger", "section", "item", "measure", "value")
-_NAMES: Final = ("kind", "name", "path", "measure", "percentile", "at")
-"""What an item of a list is called by; else it is by its number."""
+_NAMES: Final = (
+    ("tenant", "at"), ("kind",), ("name",), ("path",), ("measure",), ("percentile",), ("at",),
+)  # fmt: skip
+"""What an item of a list is called by, as far as it has that; else it is by its number."""
 
 
 def as_csv(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -56,7 +58,8 @@ def _leaves(value: Any, item: str, measure: str) -> Iterator[tuple[str, str, Any
 
 
 def _item(one: Any, number: int) -> str:
-    found = (
-        next((one[name] for name in _NAMES if one.get(name) is not None), None) if isinstance(one, Mapping) else None
-    )
-    return str(number if found is None else found)
+    if isinstance(one, Mapping):
+        for names in _NAMES:
+            if all(one.get(name) is not None for name in names):
+                return " ".join(str(one[name]) for name in names)
+    return str(number)

@@ -1,19 +1,16 @@
 """JSON in, values out: a line → a record or its readable errors; a reply → a stream, a page, an error's words."""
 
 from bulkstreams.schema.definition import EVENT_TYPES
-from bulkstreams.schema.problems import nearest, show
-from bulkstreams.schema.reading import (
-    MAX_KEY,
-    RULES_VERSION,
-    Rules,
+from bulkstreams.schema.preparing import (
     action_in,
     definition_in,
     line_digest,
     not_looked_up,
     prepare,
-    read_line,
     secrets_in,
 )
+from bulkstreams.schema.problems import nearest, show
+from bulkstreams.schema.reading import MAX_KEY, RULES_VERSION, Rules, read_line
 from bulkstreams.schema.replies import (
     ActionPage,
     NamedAction,

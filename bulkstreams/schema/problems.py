@@ -26,6 +26,9 @@ _JSON_TYPES: Final = {
 }  # fmt: skip
 SHOWN: Final = 60  # characters of a value that an error shows
 
+MOST_PROBLEMS: Final = 100
+"""Problems of one line that are told: a megabyte of nonsense must not become ten."""
+
 
 def type_name(value: object) -> str:
     """Return the JSON name of a value's type."""

@@ -8,8 +8,8 @@ import pytest
 
 from bulkstreams.commands.bench.in_force import MOST_STAGES, of_bench
 from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Plan, Searching
-from bulkstreams.commands.errands import ErrandOptions
 from bulkstreams.commands.in_force import MOST_TOLD, of_errands, of_run
+from bulkstreams.commands.prospect import ErrandOptions
 from bulkstreams.commands.run import RunOptions
 from bulkstreams.config import Flags, Settings, load
 from bulkstreams.core.errands import Kind

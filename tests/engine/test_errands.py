@@ -9,10 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkstreams.core.errands import FRESH_S, Errand, Fate, Kind, Outcome
+from bulkstreams.core.errands import Errand, Fate, Kind, Outcome
 from bulkstreams.core.matching import digest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.pacing import Ceiling, Pacer
+from bulkstreams.core.steps import FRESH_S
 from bulkstreams.engine.errands import Errands, Manner
 from bulkstreams.engine.lane import Lane
 from bulkstreams.engine.outlook import Outlook

@@ -15,9 +15,9 @@ import pytest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.errors import ExitCode, LedgerError, LedgerFormatError
 from bulkstreams.ledger import Configured, InForce, Ledger, LedgerReader, Setting
-from bulkstreams.ledger.format import VERSION
 from bulkstreams.ledger.in_force import encode
 from bulkstreams.ledger.seal import read_seal
+from bulkstreams.ledger.tables import VERSION
 from bulkstreams.model import State
 from tests.ledger import ACME, ADDRESS, good, in_loop, read, results, settled, start, states
 

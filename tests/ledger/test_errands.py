@@ -11,8 +11,7 @@ import pytest
 
 from bulkstreams.core.errands import Fate, Kind
 from bulkstreams.core.metrics import Tally
-from bulkstreams.ledger import Ledger, LedgerReader, Plan, Site
-from bulkstreams.ledger import format as ledger_format
+from bulkstreams.ledger import Ledger, LedgerReader, Plan, Site, tables
 from bulkstreams.model import State, TenantName
 from tests.ledger import ACME, ADDRESS, bad, column, good, in_loop, mark, read, results, settled, start, states
 from tests.ledger.errands import EVENT, ask, claimed, create, do, fates, outcome, settle
@@ -427,6 +426,6 @@ async def create_many(ledger: Ledger, keys: Sequence[str]) -> None:
 def test_the_question_for_errands_is_one_that_any_ledger_can_answer() -> None:
     """It asks SQLite's own table."""
     with closing(sqlite3.connect(":memory:")) as db:
-        assert db.execute(ledger_format.HAS_ERRANDS).fetchone() is None
-        db.executescript(ledger_format.SCHEMA)
-        assert db.execute(ledger_format.HAS_ERRANDS).fetchone() == (1,)
+        assert db.execute(tables.HAS_ERRANDS).fetchone() is None
+        db.executescript(tables.SCHEMA)
+        assert db.execute(tables.HAS_ERRANDS).fetchone() == (1,)

@@ -14,7 +14,7 @@ import pytest
 from bulkstreams.core.metrics import Tally
 from bulkstreams.errors import ExitCode, LedgerError, LedgerFormatError, LedgerWriteError
 from bulkstreams.ledger import Ledger, LedgerReader
-from bulkstreams.ledger.format import VERSION
+from bulkstreams.ledger.tables import VERSION
 from bulkstreams.model import State
 from tests.ledger import ACME, bring, good, in_loop, read, settled, start, states
 

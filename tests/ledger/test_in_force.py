@@ -63,9 +63,10 @@ async def test_any_sqlite_tool_can_ask_for_a_setting(path: Path) -> None:
     with Ledger.open(path) as ledger:
         await ledger.begin_run(1.0, "run", TOLD)
     with closing(sqlite3.connect(path)) as db:
-        sql = "SELECT command, settings ->> '$.settings.rate.value', settings -> '$.settings.rate' FROM run"
-        command, rate, whole = db.execute(sql).fetchone()
-    assert (command, rate) == ("run", 16.0)
+        rate = "$.settings.rate"
+        sql = f"SELECT command, json_extract(settings, '{rate}.value'), json_extract(settings, '{rate}') FROM run"
+        command, value, whole = db.execute(sql).fetchone()
+    assert (command, value) == ("run", 16.0)
     assert json.loads(whole) == {"value": 16.0, "default": "auto", "from": "--rate"}
 
 

@@ -262,50 +262,6 @@ async def test_a_doubt_is_judged_by_what_was_sent_last(path: Path, between: Stat
         assert doubt.digest == doubt.current == mark("a", "disabled")
 
 
-# -- reopen -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("retry_failed", [False, True])
-@pytest.mark.parametrize("state", sorted(set(State) - {State.IN_FLIGHT, State.DUPLICATE}))
-@in_loop
-async def test_reopening_takes_back_what_the_contract_says(path: Path, state: State, retry_failed: bool) -> None:
-    """Exhausted and undone records always, refused and conflicts on demand, anything else never."""
-    with await start(path) as ledger:
-        await bring(ledger, state)
-        todo = await ledger.reopen(retry_failed=retry_failed)
-        back = {State.EXHAUSTED, State.UNDONE, State.PENDING} | (
-            {State.REFUSED, State.CONFLICT} if retry_failed else set()
-        )
-        if state in back:
-            assert todo == {ACME: (1, 0)}
-            (claim,) = await ledger.claim(ACME, 9, 1.0)
-            assert claim.attempts == 0
-        else:
-            assert todo == ({ACME: (0, 1)} if state is State.IN_DOUBT else {})
-            assert states(path) == {"a": state.value}
-
-
-@pytest.mark.parametrize("state", [State.CREATED, State.EXISTS])
-@in_loop
-async def test_reopening_never_takes_back_a_conflict_with_a_stream(path: Path, state: State) -> None:
-    """A created stream whose line changed is not sent again, even when failures are to be retried."""
-    with await start(path) as ledger:
-        await bring(ledger, state)
-        await read(ledger, [good("a", "disabled")])
-        assert await ledger.reopen(retry_failed=True) == {}
-        assert states(path) == {"a": "conflict"}
-
-
-@in_loop
-async def test_reopening_counts_by_tenant_and_only_this_reading(path: Path) -> None:
-    """What is to do is told for each tenant; a failed record that left the input is not brought back."""
-    with await start(path) as ledger:
-        await bring(ledger, State.EXHAUSTED, "gone")
-        await read(ledger, [good("a"), good("b"), good("c", tenant="local"), bad()])
-        assert await ledger.reopen(retry_failed=True) == {ACME: (2, 0), "local": (1, 0)}
-        assert column(path, "state", "gone") == "exhausted"
-
-
 @in_loop
 async def test_a_doubt_is_looked_up_under_the_name_that_was_sent(path: Path) -> None:
     """A line that names another stream meanwhile, or none that is valid, does not make us look for the wrong one."""

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bulkstreams.core.course import Asked, Paused
 from bulkstreams.core.metrics import Tally
+from bulkstreams.core.waiting import WaitKind
 from bulkstreams.ledger import Configured, History, InForce, Ledger, Setting, Shown
-from bulkstreams.model import State
+from bulkstreams.model import State, TenantName
 from bulkstreams.report import figures, hashes
 from tests.ledger import ACME, bad, good, read, settled
 
@@ -18,6 +20,14 @@ NOW = 5000.0
 MOST = "so far and no further"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&\u2028\u2029\u202e${x}{{ 7 * 7 }}"
 """A key, a name and a message that would be markup, script, template, or the end of a line of script."""
+
+TOLD = "429: the server said to wait"
+PAUSES = (
+    Paused(ACME, WaitKind.THROTTLED, 6001.0, 6003.0, 2.0, 1, TOLD),
+    Paused(ACME, WaitKind.UNREACHABLE, 6004.0, 6009.0, 4.0, 3, HOSTILE),
+    Paused(HOSTILE, WaitKind.THROTTLED, 6002.0, 6002.5, 0.5, 1, TOLD),
+)
+"""Of a run that began at 6000 and took ten seconds."""
 
 IN_FORCE = InForce(
     inputs=["in.jsonl"],
@@ -87,6 +97,25 @@ async def two_runs(path: Path) -> dict[str, Any]:
     await first_run(path)
     await second_run(path)
     return asked(path)
+
+
+async def noted_run(path: Path) -> None:
+    """Begin a run that notes how it goes: 40 requests of 4 a second that were allowed, with every kind of answer."""
+    with Ledger.open(path) as ledger:
+        await ledger.begin_run(6000.0)
+        for tenant in (ACME, TenantName(HOSTILE)):
+            await ledger.tenant(tenant, f"https://{tenant}.test")
+        asked = [Asked(6000.0 + n, 1.0, 4, n % 2, n % 3 == 0, n == 0, 4.0) for n in range(10)]
+        await ledger.note_course(asked, PAUSES)
+        await ledger.settle([], Tally(requests=42, retries=6, throttled=4, lookups=1))
+        await ledger.end_run(6010.0, 0, {})
+
+
+async def three_runs(path: Path) -> dict[str, Any]:
+    """Make the ledger of two runs that noted nothing of how they went, and of one that did; return its figures."""
+    await two_runs(path)
+    await noted_run(path)
+    return asked(path, 7000.0)
 
 
 def asked(path: Path, now: float = NOW, **more: Any) -> dict[str, Any]:

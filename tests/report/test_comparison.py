@@ -11,7 +11,12 @@ import pytest
 
 from bulkstreams.report import comparison, table
 from tests.ledger import in_loop
-from tests.report import HOSTILE, asked, first_run, two_runs
+from tests.report import HOSTILE, asked, first_run, three_runs, two_runs
+
+
+async def noted(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the figures of a ledger that knows of pauses, and of one that does not."""
+    return await three_runs(folder / "c.ledger.db"), await two_runs(folder / "d.ledger.db")
 
 
 async def both(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -40,6 +45,17 @@ async def test_differences_are_those_of_b_less_those_of_a(tmp_path: Path) -> Non
         assert tuple(rows[name][key] for key in ("a", "b", "difference", "ratio")) == row
     assert "records: in doubt" not in rows
     assert not any("response" in name for name in rows)
+
+
+@in_loop
+async def test_pauses_are_measures_too(tmp_path: Path) -> None:
+    """What a ledger does not know is no zero, and makes no difference."""
+    a, b = await noted(tmp_path)
+    rows = {row["measure"]: row for row in comparison.compare(a, b)["difference"]["measures"]}
+    for name, value in (("pauses, of all tenants together", 5), ("time in pauses, of all tenants together", 6.5)):
+        assert [rows[name][key] for key in ("a", "b", "difference", "ratio")] == [value, None, None, None]
+    same = {row["measure"]: row for row in comparison.compare(a, a)["difference"]["measures"]}
+    assert same["pauses, of all tenants together"]["ratio"] == 1.0
 
 
 @in_loop
@@ -86,3 +102,16 @@ async def test_csv_holds_every_value_of_the_figures(tmp_path: Path, compared: bo
     assert others == ({a["ledger"]["path"], ""} if compared else set())
     if compared:
         assert ["", "difference", "requests", "measures.ratio", "1.25"] in rows
+
+
+@in_loop
+async def test_a_pause_is_an_item_of_its_tenant_and_instant(tmp_path: Path) -> None:
+    """So that a row of CSV can be read by itself."""
+    a, _ = await noted(tmp_path)
+    rows = [row[1:] for row in csv.reader(io.StringIO("".join(table.as_csv(a)), newline=""))]
+    assert ["throttling", "acme 6004.0", "longest.paused_s", "4.0"] in rows
+    assert ["throttling", "acme 6004.0", "lanes.pauses.kind", "unreachable"] in rows
+    assert ["throttling", "acme", "tenants.told.unreachable.paused_s", "4.0"] in rows
+    assert ["throttling", "", "pauses", "5"] in rows
+    counts = [int(value or 0) for *item, value in rows if item[::2] == ["timeline", "stretches.requests"]]
+    assert sum(counts) == 40

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkstreams.core.course import Asked
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
 from bulkstreams.histogram import Histogram
@@ -19,7 +20,7 @@ from bulkstreams.model import State
 from bulkstreams.report import figures, status
 from bulkstreams.report.remedies import remedy
 from tests.ledger import ACME, good, in_loop, read, settled, start
-from tests.report import HOSTILE, MOST, NOW, SOURCE, asked, first_run, some, two_runs
+from tests.report import HOSTILE, MOST, NOW, SOURCE, asked, first_run, noted_run, some, three_runs, two_runs
 
 
 @pytest.fixture
@@ -129,7 +130,44 @@ async def test_while_a_run_goes_on_it_is_told_to_now_with_its_budget(path: Path)
     assert found["timeline"]["allowed_per_s"] == 12.5
     assert (found["ledger"]["sha256"], found["records"]["pending"]) == (None, 1)
     assert "write-ahead log" in found["ledger"]["why_not"]
-    assert not any("budget" in said for said in found["unknown"])
+    assert any("the budget over time" in said for said in found["unknown"])  # only that of this instant is known
+
+
+@in_loop
+async def test_of_a_run_that_noted_its_course_nothing_of_it_is_unknown(path: Path) -> None:
+    """What was asked stands where it was, and no record's attempts count as retries in its place."""
+    await noted_run(path)
+    found = asked(path, 7000.0)
+    told = found["timeline"]["stretches"]
+    assert {name: sum(one[name] for one in told) for name in ("requests", "retries", "throttled", "lookups")} == {
+        "requests": 40, "retries": 5, "throttled": 4, "lookups": 1,
+    }  # fmt: skip
+    assert {one["allowed_per_s"] for one in told} == {4.0}
+    assert found["timeline"]["unplaced_requests"] == 2
+    said = " ".join(found["unknown"])
+    assert not any(word in said for word in ("budget", "429", "retries", "was asked"))
+    assert "each counts once, at the instant when that was." in said
+
+
+@in_loop
+async def test_what_some_runs_noted_and_others_did_not_is_said(path: Path) -> None:
+    """With their number; what is known of the others is told."""
+    found = await three_runs(path)
+    said = " ".join(found["unknown"])
+    assert "how long each pause took in 2 of 3 runs" in said
+    assert "and in 2 of 3 runs its attempts before the last one count as retries there." in said
+    assert found["timeline"]["unplaced_requests"] == 10 + 2
+    assert sum(one["retries"] for one in found["timeline"]["stretches"]) == 1 + 5
+
+
+@in_loop
+async def test_where_no_tenant_said_what_it_allows_that_is_unknown(path: Path) -> None:
+    """Though it is known what was asked when; while a run goes on, it may be known of now."""
+    with await start(path, 1000.0) as ledger:
+        await ledger.note_course([Asked(1000.0, 1.0, 5, 0, 0, 0, None)], [])
+        assert any("never said what they allow" in said for said in asked(path, 1002.0)["unknown"])
+        await ledger.note(Progress(1, 0, (), {}, allowed=12.5), 1001.0)
+        assert not any("budget" in said for said in asked(path, 1002.0)["unknown"])
 
 
 @in_loop
@@ -140,6 +178,18 @@ async def test_a_run_that_died_ends_with_its_last_record(path: Path) -> None:
         (claim,) = await ledger.claim(ACME, 1, 1000.5)
         await ledger.settle([settled(claim, State.CREATED, settled_at=1003.0)], Tally())
     assert asked(path)["effort"]["elapsed_s"] == 3.0
+
+
+@pytest.mark.parametrize("at", [1001.0, 1004.0])
+@in_loop
+async def test_a_run_that_died_went_on_as_long_as_it_asked(path: Path, at: float) -> None:
+    """What it settled last may have come before or after that."""
+    with await start(path, 1000.0) as ledger:
+        await read(ledger, [good("a")], source=SOURCE)
+        (claim,) = await ledger.claim(ACME, 1, 1000.5)
+        await ledger.settle([settled(claim, State.CREATED, settled_at=1003.0)], Tally())
+        await ledger.note_course([Asked(at, 1.5, 1, 0, 0, 0, None)], [])
+    assert asked(path)["effort"]["elapsed_s"] == max(3.0, at + 1.5 - 1000.0)
 
 
 @in_loop
@@ -184,6 +234,9 @@ async def test_a_ledger_of_an_older_format_is_read_as_it_is(path: Path) -> None:
         db.executescript("DROP TABLE errand; PRAGMA user_version = 2; UPDATE seal SET turn = turn | 1, sum = NULL;")
     found = asked(path)
     assert (found["ledger"]["format"], found["afterwards"]["commands"]) == (2, [])
+    assert found["throttling"]["pauses"] is None
+    assert all(one["requests"] is None for one in found["timeline"]["stretches"])
+    assert "a run of an older bulkstreams noted its sums alone" in " ".join(found["unknown"])
     assert found["configuration"] == {"newest": {}, "changed": []}
     assert [one["command"] for one in found["runs"]["told"]] == [None]
     assert any("configuration" in said for said in found["unknown"])

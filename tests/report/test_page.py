@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from bulkstreams.model import State
-from bulkstreams.report import comparison, page, plots
+from bulkstreams.report import comparison, page, plots, throttling
 from tests.ledger import in_loop
-from tests.report import HOSTILE, two_runs
+from tests.report import HOSTILE, three_runs, two_runs
 
 ASSETS = Path(page.__file__).parent / "assets"
 FETCHING = {"src", "href", "action", "data", "poster", "srcset", "background", "cite", "formaction", "manifest", "ping"}
@@ -60,7 +60,7 @@ class Parsed(HTMLParser):
 
 async def hostile(folder: Path) -> dict[str, Any]:
     """Return figures in which every text that a ledger holds is hostile."""
-    found = await two_runs(folder / "in.ledger.db")
+    found = await three_runs(folder / "in.ledger.db")
     found["ledger"]["path"] = f"{HOSTILE}.ledger.db"
     found["tenants"][0] |= {"name": HOSTILE, "address": HOSTILE}
     found["inputs"][0] |= {"path": HOSTILE, "why_not": HOSTILE}
@@ -74,6 +74,10 @@ async def hostile(folder: Path) -> dict[str, Any]:
     found["configuration"]["changed"][0] = dict.fromkeys(found["configuration"]["changed"][0], HOSTILE)
     for one in found["timeline"]["stretches"]:
         one["run"] = HOSTILE + one["run"]
+    for one in found["throttling"]["tenants"]["told"]:
+        one["name"] = one["longest"]["reason"] = HOSTILE
+    for one in found["throttling"]["lanes"]:
+        one["name"] = HOSTILE
     for one in found["failures"]["told"]:
         one |= {"message": HOSTILE, "error_code": HOSTILE, "example": {"file": HOSTILE, "line": 1, "key": HOSTILE}}
     return found
@@ -83,7 +87,7 @@ async def hostile(folder: Path) -> dict[str, Any]:
 @in_loop
 async def test_what_a_ledger_holds_is_never_markup(tmp_path: Path, compared: bool) -> None:
     """The page has the elements that it has with harmless texts, and shows the hostile ones as they are."""
-    harmless = await two_runs(tmp_path / "in.ledger.db")
+    harmless = await three_runs(tmp_path / "in.ledger.db")
     (tmp_path / "in.ledger.db").unlink()
     found = await hostile(tmp_path)
     if compared:
@@ -98,6 +102,8 @@ async def test_what_a_ledger_holds_is_never_markup(tmp_path: Path, compared: boo
     assert one.text.count(HOSTILE) >= 10
     data = json.loads(one.scripts[0][1])
     assert any(HOSTILE in name for plot in data for name in plot["names"])
+    assert [set(plot["lanes"]) for plot in data if "lanes" in plot] == [{HOSTILE}] * (1 + compared)
+    assert all(HOSTILE in plot["reasons"] for plot in data if "reasons" in plot)
     assert not set("<>&\u2028\u2029") & set(one.scripts[0][1])
 
 
@@ -121,16 +127,16 @@ async def test_a_page_lets_only_its_own_scripts_run_and_fetches_nothing(tmp_path
 @in_loop
 async def test_the_data_of_a_page_are_its_plots(tmp_path: Path) -> None:
     """Each has a place with words for who cannot see it, and all its series are as long as its axis."""
-    found = await two_runs(tmp_path / "in.ledger.db")
+    found = await three_runs(tmp_path / "in.ledger.db")
     parsed = Parsed(page.of_ledger(found))
     data = json.loads(parsed.scripts[0][1])
     assert data == list(plots.of_ledger(found).values())
-    assert [one["id"] for one in data] == ["settled", "times", "curve", "runs"]
+    assert [one["id"] for one in data] == ["settled", "asked", "times", "curve", "pauses", "runs"]
     assert [one["id"] for one in parsed.tags("figure")] == [f"plot-{one['id']}" for one in data]
     assert all(one["aria-label"] for one in parsed.tags("div") if one.get("role") == "img")
     for one in data:
         assert one["x_label"]
-        assert one["y_label"]
+        assert one["y_label"] or one["lanes"]
         assert {len(one["x"]), len(one["names"])} == {len(series["values"]) for series in one["series"]} | {
             len(one["x"])
         }
@@ -181,6 +187,48 @@ async def test_a_page_is_small_however_many_tenants_there_are(tmp_path: Path) ->
     assert "t09950" not in parsed.text
     assert "and 9,950 more" in parsed.text
     assert f"{sum(range(1, 9951)):,}" in parsed.text
+
+
+@in_loop
+async def test_tenants_that_paused_stand_in_a_table(tmp_path: Path) -> None:
+    """With how long, how often and why; the longest first, and what requests stand in no plot is said."""
+    found = await three_runs(tmp_path / "in.ledger.db")
+    text = " ".join(Parsed(page.of_ledger(found)).text.split())
+    assert "acme6.00 s24.0 %42.00 s4.00 s4.00 s in 3 pauses from 1970-01-01 01:40:04 UTC on" + HOSTILE[:60] in text
+    assert "12 requests stand in no stretch" in text
+    assert "--json has all pauses one by one." in text
+    assert "paused6.50 s5 pauses" in text
+
+
+@in_loop
+async def test_of_pauses_that_were_not_it_is_said(tmp_path: Path) -> None:
+    """Only where the ledger knows that there were none."""
+    found = await two_runs(tmp_path / "in.ledger.db")
+    assert "No tenant was paused" not in page.of_ledger(found)
+    found["throttling"] |= {"pauses": 0, "paused_s": 0.0, "pauses_elsewhere": 7}
+    text = " ".join(Parsed(page.of_ledger(found)).text.split())
+    assert "No tenant was paused in these runs." in text
+    assert "7 pauses were in earlier runs" in text
+
+
+@in_loop
+async def test_a_page_is_small_however_often_tenants_paused(tmp_path: Path) -> None:
+    """As many bars as a picture may have, each for a long reason of its own, on both sides: less than a megabyte."""
+    found = await three_runs(tmp_path / "in.ledger.db")
+    (pause,) = found["throttling"]["lanes"][1]["pauses"]
+    bars = [
+        pause | {"reason": f"{n} " + "x" * 5000, "offset_s": n + 0.123, "at": 1.7e9 + n}
+        for n in range(throttling.MOST_BARS // throttling.MOST_LANES)
+    ]
+    found["throttling"]["lanes"] = [{"name": f"t{n}" * 20, "pauses": bars} for n in range(throttling.MOST_LANES)]
+    told = found["throttling"]["tenants"]["told"][0]
+    found["throttling"]["tenants"] = {"total": 1000, "told": [told | {"name": f"t{n:03}"} for n in range(50)]}
+    text = page.of_comparison(comparison.compare(found, found))
+    assert len(text.encode()) < 1_000_000
+    assert "t011" in text
+    assert "t012" not in text
+    assert "The 12 of 1,000 paused tenants that paused longest" in text
+    assert "50 of these tenants" in text
 
 
 @in_loop

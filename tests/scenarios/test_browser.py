@@ -5,9 +5,11 @@ Playwright drives it by the DevTools protocol, and hears of each request, consol
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bulkstreams.core.course import Asked, Paused
+from bulkstreams.core.waiting import WaitKind
+from bulkstreams.ledger import Ledger
+from bulkstreams.model import TenantName
 from tests.report import HOSTILE
 from tests.scenarios.rig import Desk, Server, until, webhook, webhooks
 
@@ -133,16 +139,35 @@ def look(browser: Browser) -> Iterator[Callable[..., Seen]]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Return a desk with the report of two runs with failures, retries and hostile texts."""
+    """Return a desk with the report of runs with failures, retries, pauses and hostile texts."""
     one = Desk(tmp_path_factory.mktemp("desk"))
     rows = [*webhooks(150), webhook("no", status=HOSTILE), {"key": HOSTILE, "stream": webhook("n", status="x")}]
     one.write("in.jsonl", rows)
     with Server(faults={"error-before": 0.1}, latency=(0.001, 0.02)) as server:
         assert one.provision(server, "in.jsonl", "--limit", "60").code == 4
         assert one.provision(server, "in.jsonl").code == 1
+    asyncio.run(pause(one.folder / "in.ledger.db"))
     assert one.run("report", "in.ledger.db").code == 0
     yield one
     one.close()
+
+
+async def pause(path: Path) -> None:
+    """Add a run in which fourteen tenants paused, for one reason or the other."""
+    began = time.time() - 20.0
+    with Ledger.open(path) as ledger:
+        await ledger.begin_run(began)
+        names = [HOSTILE, *(f"{letter}{'-' * 40}.example.test" for letter in "abcdefghijklm")]
+        pauses = [
+            Paused(name, kind, began + at, began + at + 2.0, 2.0 - number / 10, 1, f"{kind}: {HOSTILE}")
+            for number, name in enumerate(names)
+            for at, kind in ((number, WaitKind.THROTTLED), (number + 4.0, WaitKind.UNREACHABLE))
+        ]
+        for one in pauses:
+            await ledger.tenant(TenantName(one.tenant), "https://example.test")
+        asked = [Asked(began + n, 1.0, 10, 2, 3, 4, 20.0 - n) for n in range(18)]
+        await ledger.note_course(asked, pauses)
+        await ledger.end_run(began + 20.0, 0, {})
 
 
 @pytest.fixture
@@ -170,10 +195,11 @@ def test_plots_are_drawn_and_nothing_is_asked_for(report: Path, look: Callable[.
     """Every series stands on its canvas in its colour, texts can be read, and the page is no wider than its window."""
     seen = look(report, **LOOKS[name])
     plots = plots_of(seen)
-    assert [one["id"] for one in plots] == ["settled", "times", "curve", "runs"]
+    assert [one["id"] for one in plots] == ["settled", "asked", "times", "curve", "pauses", "runs"]
     for plot, colours in zip(plots, seen.drawn(), strict=True):
         for series in plot["series"]:
-            hidden = series["colour"] == "p99" or not any(series["values"])  # p99 may lie under the highest
+            # p99 may lie under the highest
+            hidden = series["colour"] == "p99" or not any([*series["values"], *series.get("bars", [])])
             assert colours.get(seen.colour(series["colour"]), 0) > 5 or hidden, (plot["id"], series["label"])
     assert seen.page.evaluate(CONTRAST) >= 4.5
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= LOOKS[name]["viewport"]["width"]
@@ -215,6 +241,67 @@ def test_a_plot_can_be_zoomed_and_read(report: Path, look: Callable[..., Seen]) 
     assert seen.is_quiet(), (seen.requests, seen.complaints)
 
 
+def flat(text: str) -> str:
+    """Return a text with single spaces, whatever breaks its lines."""
+    return " ".join(text.split())
+
+
+def test_pauses_tell_whose_they_are_and_why(report: Path, look: Callable[..., Seen]) -> None:
+    """By pointing at a bar, or near it; a lane tells its tenant, and a kind can be hidden."""
+    seen = look(report, viewport={"width": 1280, "height": 900})
+    (plot,) = [one for one in plots_of(seen) if one["id"] == "pauses"]
+    assert len(plot["lanes"]) == 12
+    (throttled, unreachable) = plot["series"]
+    lane, from_, to = throttled["bars"][0][:3]
+    page, over = seen.page, seen.page.locator("#plot-pauses .u-over")
+    over.scroll_into_view_if_needed()
+    box, legend = over.bounding_box(), page.locator("#plot-pauses .u-legend tr").first
+    assert box is not None
+    assert "(point at a bar)" in legend.inner_text()
+
+    def point(share: float) -> str:
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * (lane + 0.5) / 12)
+        return flat(legend.inner_text())
+
+    middle = (from_ + to) / 2 / plot["x"][1]
+    until(lambda: f"{flat(plot['lanes'][lane])}, throttled for" in point(middle))
+    assert flat(plot["reasons"][throttled["bars"][0][6]]) in point(middle)
+    until(lambda: point(0.01).endswith(flat(plot["lanes"][lane])))
+    colours = seen.drawn()[4]
+    assert colours[seen.colour("unreachable")] > 500
+    page.locator("#plot-pauses .u-legend .u-label", has_text=unreachable["label"]).click()
+    until(lambda: seen.drawn()[4].get(seen.colour("unreachable"), 0) == 0)
+    assert seen.is_quiet(), (seen.requests, seen.complaints)
+
+
+def test_plots_over_time_are_zoomed_together(report: Path, look: Callable[..., Seen]) -> None:
+    """By dragging in any of them, and by their buttons; each knows how to show the whole again."""
+    seen = look(report, viewport={"width": 1280, "height": 900})
+    page, names = seen.page, ("settled", "asked", "times", "pauses")
+
+    def pictures() -> list[str]:
+        return [page.evaluate(f"document.querySelector('#plot-{name} canvas').toDataURL()") for name in names]
+
+    page.get_by_role("button", name="zoom in: When nothing was sent").click()
+    page.get_by_role("button", name="show the whole: When nothing was sent").click()
+    whole = pictures()
+    over = page.locator("#plot-pauses .u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 30, steps=5)
+    page.mouse.up()
+    until(lambda: all(one != other for one, other in zip(pictures(), whole, strict=True)))
+    page.get_by_role("button", name="show the whole: Requests a second").click()
+    until(lambda: pictures() == whole)
+    page.get_by_role("button", name="zoom in: Records settled").click()
+    until(lambda: all(one != other for one, other in zip(pictures(), whole, strict=True)))
+    assert seen.is_quiet(), (seen.requests, seen.complaints)
+
+
 def test_a_scheme_that_changes_is_followed_and_paper_is_white(report: Path, look: Callable[..., Seen]) -> None:
     """The plots are drawn anew in the other colours; what is printed is light, whatever the screen is."""
     seen = look(report, color_scheme="light")
@@ -240,7 +327,7 @@ def test_two_ledgers_are_drawn_side_by_side(desk: Desk, look: Callable[..., Seen
     """Over each other, and each by itself: side by side where there is room, else one after the other."""
     assert desk.run("report", "in.ledger.db", "--compare", "in.ledger.db", "--html", "both.html").code == 0
     seen = look(desk.folder / "both.html", viewport={"width": width, "height": 900})
-    assert len(seen.drawn()) == 2 + 2 * 4
+    assert len(seen.drawn()) == 2 + 2 * 6
     lefts = [seen.page.locator("article").nth(at).bounding_box() for at in (0, 1)]
     assert all(lefts)
     assert (lefts[0]["x"] < lefts[1]["x"]) == (width == 1600)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.rig import KILL, Desk, Server, until, webhook, webhooks
+from tests.scenarios.rig import KILL, Desk, Server, configuration, for_each, until, webhook, webhooks
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "in.report.html"
@@ -101,6 +101,30 @@ def test_what_was_done_with_streams_afterwards_is_told(desk: Desk, server: Serve
     assert "undo: changed" in " ".join((desk.folder / NAME).read_text(encoding="utf-8").split())
 
 
+def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Each request, retry, 429 and look-up stands where it was, beside the budget; each tenant has its own pauses."""
+    server = serve(rate=15.0, faults={"throttle": 0.1})
+    desk.write("in.jsonl", for_each(["calm", "acme"], webhooks(30)))
+    desk.write("bulkstreams.toml", configuration({"calm": server, "acme": server}))
+    ended = desk.run("run", "in.jsonl", "--json")
+    assert (ended.code, ended.json["this_run"]["throttled"] > 0) == (0, True), ended
+    found = desk.run("report", "in.ledger.db", "--json", "--html", NAME).json
+    stretches, throttling = found["timeline"]["stretches"], found["throttling"]
+    for name in ("requests", "retries", "throttled", "lookups"):
+        assert sum(one[name] for one in stretches) == ended.json["this_run"][name]
+    assert found["timeline"]["unplaced_requests"] == 0
+    assert all(0 < one["allowed_per_s"] <= 40 for one in stretches if one["allowed_per_s"] is not None)
+    assert any(one["allowed_per_s"] for one in stretches)
+    assert 1 <= throttling["pauses"] <= ended.json["this_run"]["throttled"]
+    assert {one["name"] for one in throttling["tenants"]["told"]} <= {"calm", "acme"}
+    for one in throttling["longest"]:
+        assert (one["kind"], one["run"]) == ("throttled", found["runs"]["told"][0]["name"])
+        assert 0 <= one["offset_s"] <= one["offset_s"] + one["seconds"] <= found["effort"]["elapsed_s"] + 0.002
+    assert not any("budget" in said or "429" in said for said in found["unknown"])
+    text = (desk.folder / NAME).read_text(encoding="utf-8")
+    assert all(f'id="plot-{name}"' in text for name in ("settled", "asked", "times", "pauses"))
+
+
 def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Callable[..., Server]) -> None:
     """It disturbs nothing, and its numbers agree with each other."""
     server = serve(latency=(0.02, 0.02))
@@ -114,7 +138,10 @@ def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Cal
     assert found["ledger"]["sha256"] is None
     running.signal(KILL)
     running.process.wait()
-    assert desk.run("report", "in.ledger.db").code == 0
+    killed = desk.run("report", "in.ledger.db", "--json", "--html", NAME).json
+    placed = sum(one["requests"] or 0 for one in killed["timeline"]["stretches"])
+    assert placed + killed["timeline"]["unplaced_requests"] >= killed["effort"]["requests"] > 0
+    assert (desk.folder / NAME).exists()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,24 @@
-"""Lines to read: a right one of each kind, to be spoilt by the tests."""
+"""Lines to read: a right one of each kind, to be spoilt by the tests; and what is said of them."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
+from bulkstreams.core.references import Reference
+from bulkstreams.model import Invalid, Record
+from bulkstreams.schema import Rules, read_line
+
 SECRET = "dummy-sEcReT-7f3a"  # in no message, repr or digest may this ever be seen
+TOKEN = "destination.configuration.webhook_authorization.token"
+ENDPOINT = "destination.configuration.webhook_endpoint"
+OBJECTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
 
 
 def dump(value: object) -> bytes:
@@ -41,3 +54,31 @@ def definition(**changes: Any) -> dict[str, Any]:
     """Return a right definition with some properties changed."""
     right = {"name": "audit", "subscriptions": [{"event_type": "user.created"}], "destination": webhook()}
     return {**right, **changes}
+
+
+def no_problem(_: Reference) -> None:
+    """Resolve everything."""
+
+
+def not_set(reference: Reference) -> str:
+    """Resolve nothing."""
+    return f"the environment variable {reference.target} is not set"
+
+
+def read(line: bytes | dict[str, Any], *, relaxed: bool = False, unresolvable: Any = no_problem) -> Record | Invalid:
+    """Read one line."""
+    return read_line(line if isinstance(line, bytes) else dump(line), Rules(relaxed), unresolvable)
+
+
+def record(line: bytes | dict[str, Any], **how: Any) -> Record:
+    """Read one line that is right."""
+    found = read(line, **how)
+    assert isinstance(found, Record), str(found)
+    return found
+
+
+def said(line: bytes | dict[str, Any], **how: Any) -> list[str]:
+    """Return what is said of one line that is wrong."""
+    found = read(line, **how)
+    assert isinstance(found, Invalid), "the line was taken for valid"
+    return [str(problem) for problem in found.problems]

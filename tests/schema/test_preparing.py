@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkstreams.core.references import Reference
@@ -176,7 +176,6 @@ def test_a_body_without_secrets_has_none_to_mask() -> None:
     assert secrets_in(dump(definition(destination=action()))) == ()
 
 
-@settings(deadline=None)
 @given(st.binary() | st.binary().map(lambda data: b'{"stream": "\\' + data))
 @example(b'{"destination":{"type":"action","configuration":' + b"[" * 400 + b'"\\n"' + b"]" * 400 + b"}}")
 @example(b'{"destination":{"type":"webhook","configuration":{"webhook_authorization":{"token":5}}},"id":1}')

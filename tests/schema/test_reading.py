@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bulkstreams.core.references import Reference
 from bulkstreams.model import Invalid, Record
-from bulkstreams.schema import MAX_KEY, Rules, action_in, line_digest, read_line
-from bulkstreams.schema.reading import MOST_PROBLEMS
-from tests.schema import SECRET, action, definition, dump, eventbridge, webhook
-
-TOKEN = "destination.configuration.webhook_authorization.token"
-ENDPOINT = "destination.configuration.webhook_endpoint"
-
-
-def no_problem(_: Reference) -> None:
-    """Resolve everything."""
-
-
-def not_set(reference: Reference) -> str:
-    """Resolve nothing."""
-    return f"the environment variable {reference.target} is not set"
-
-
-def read(line: bytes | dict[str, Any], *, relaxed: bool = False, unresolvable: Any = no_problem) -> Record | Invalid:
-    """Read one line."""
-    return read_line(line if isinstance(line, bytes) else dump(line), Rules(relaxed), unresolvable)
-
-
-def record(line: bytes | dict[str, Any], **how: Any) -> Record:
-    """Read one line that is right."""
-    found = read(line, **how)
-    assert isinstance(found, Record), str(found)
-    return found
-
-
-def said(line: bytes | dict[str, Any], **how: Any) -> list[str]:
-    """Return what is said of one line that is wrong."""
-    found = read(line, **how)
-    assert isinstance(found, Invalid), "the line was taken for valid"
-    return [str(problem) for problem in found.problems]
-
+from bulkstreams.schema import MAX_KEY, line_digest
+from bulkstreams.schema.problems import MOST_PROBLEMS
+from tests.schema import (
+    ENDPOINT,
+    OBJECTS,
+    SECRET,
+    action,
+    definition,
+    dump,
+    eventbridge,
+    not_set,
+    read,
+    record,
+    said,
+    webhook,
+)
 
 # -- what is right ----------------------------------------------------------------------------------------------------
 
@@ -125,82 +104,6 @@ def test_a_name_that_is_too_long_to_be_a_key_is_none() -> None:
     found = read(definition(name="n" * (MAX_KEY + 1)))
     assert isinstance(found, Invalid)
     assert (found.key, found.name) == (None, None)
-
-
-# -- what is no JSON --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        (b"", "is not JSON: expecting value at column 1"),
-        (b"{'name': 1}", "is not JSON: expecting property name enclosed in double quotes at column 2"),
-        (b'{"a": 1} {"b": 2}', "is not JSON: extra data at column 10"),
-        (b'{"a": NaN}', "is not JSON: NaN is no JSON value"),
-        (b'{"a": -Infinity}', "is not JSON: -Infinity is no JSON value"),
-        (b'{"a": 1e999}', "is not JSON: a number is too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON: a number is too large"),
-        (b'{"a": "b\x00"}', "is not JSON: invalid control character at column 9"),
-        (b"\x00", "is not JSON: expecting value at column 1"),
-        (b'{"a": "\xfc"}', "is not UTF-8 text: a wrong byte at position 8"),
-        (b'{"a": "\xed\xa0\x80"}', "is not UTF-8 text: a wrong byte at position 8"),
-        (b'{"a": "\\ud800"}', "is not JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone"),
-        (b'{"\\udfff": 1}', "is not JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone"),
-        (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "is nested too deeply"),
-        (b'{"a": ' + b"[" * 2000 + b"]" * 2000 + b"}", "is nested too deeply"),
-        (b"[" * 500_000, "is nested too deeply"),
-        (b"\xef\xbb\xbf{}", "begins with a byte-order mark, which may stand only at the start of the input"),
-        (b"[]", "must be a JSON object (got an array)"),
-        (b"null", "must be a JSON object (got null)"),
-        (b'"text"', "must be a JSON object (got a string)"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
-def test_what_is_no_json_object_is_told_in_one_sentence(line: bytes, sentence: str) -> None:
-    """A line that cannot be decoded has one problem, that of the line as a whole, and shows none of it."""
-    assert said(line) == [sentence]
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        (b'{"name": "a", "name": "b"}', "name"),
-        (b'{"name": "a", "name": "a"}', "name"),
-        (b'{"name": "a", "n\\u0061me": "b"}', "name"),
-        (b'{"a": [{"b": {"c": 1, "c": 1}}]}', "c"),
-        (b'{"stream": {"name": "a", "name": "b"}}', "name"),
-        (b'{"": 1, "": 2}', ""),
-        (b'{"a": 1, "a": 2, "b": "\\u0022\\u0022"}', "a"),
-        (b'{"a\\"b": 1, "a\\u0022b": 2}', 'a\\"b'),
-    ],
-)
-def test_a_property_given_twice_is_refused_at_any_depth(line: bytes, name: str) -> None:
-    """Of two values nobody can tell which was meant, however the name is written."""
-    assert said(line) == [f'the property "{name}" is given twice in one object']
-
-
-def test_a_property_of_two_objects_is_not_given_twice() -> None:
-    """The same name in two objects, and quotes within strings, are no duplicates."""
-    events = [{"event_type": "user.created"}, {"event_type": "user.deleted"}]
-    assert record(definition(name='"name": "name"', subscriptions=events)).name == '"name": "name"'
-
-
-OBJECTS = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None)
-@given(st.dictionaries(st.text(max_size=4), OBJECTS, min_size=1, max_size=4), st.booleans(), st.data())
-def test_giving_a_property_twice_is_noticed_always(found: dict[str, Any], escaped: bool, data: st.DataObject) -> None:
-    """A member repeated makes the line invalid, and only then is it called twice."""
-    text = json.dumps(found, ensure_ascii=escaped)
-    again = data.draw(st.sampled_from(sorted(found)))
-    line = f"{text[:-1]}, {json.dumps(again)}: {json.dumps(found[again])}}}".encode()
-    assert any("is given twice" in sentence for sentence in said(line))
-    assert not any("is given twice" in sentence for sentence in said(text.encode()))
 
 
 # -- envelopes --------------------------------------------------------------------------------------------------------
@@ -291,163 +194,6 @@ def test_an_event_type_twice_is_refused(relaxed: bool) -> None:
     assert said(line, relaxed=relaxed) == ['subscriptions[1].event_type: "user.created" is subscribed to twice']
 
 
-# -- references and placeholders --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        {"method": "bearer", "token": "${env:A}"},
-        {"method": "basic", "username": "u", "password": "${file:a/b c.txt}"},
-        {"method": "custom_header", "header_key": "k", "header_value": "${env:A}"},
-    ],
-)
-def test_a_secret_may_be_a_reference(authorization: dict[str, Any]) -> None:
-    """A reference that resolves is as good as a value; one that does not says why, at its place."""
-    line = definition(destination=webhook(**authorization))
-    assert record(line)
-    *_, (field, reference) = authorization.items()
-    assert said(line, unresolvable=lambda found: f"nothing at {found}") == [
-        f"destination.configuration.webhook_authorization.{field}: nothing at {reference}"
-    ]
-
-
-def test_an_escaped_reference_is_a_reference() -> None:
-    """JSON may write `$` as an escape; it means the same."""
-    line = dump(definition(destination=webhook(method="bearer", token="${env:A}"))).replace(b"$", b"\\u0024")
-    assert said(line, unresolvable=not_set) == [f"{TOKEN}: the environment variable A is not set"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "path"),
-    [
-        ({"name": "${env:NAME}"}, "name"),
-        ({"destination": webhook("${env:URL}")}, ENDPOINT),
-        ({"subscriptions": [{"event_type": "${env:EVENT}"}]}, "subscriptions[0].event_type"),
-    ],
-)
-def test_only_a_secret_may_be_a_reference(changes: dict[str, Any], path: str) -> None:
-    """Elsewhere a reference would change the identity, so it is refused, and told once."""
-    assert said(definition(**changes), relaxed=True) == [
-        f"{path}: must be written out: only password, token, header_value may be a reference"
-    ]
-
-
-# -- references to actions --------------------------------------------------------------------------------------------
-
-ID = "destination.configuration.action_id"
-
-
-@pytest.mark.parametrize("name", ["audit", "Audit log (v2): 5 $", "é", "x" * 255])
-def test_an_action_may_be_named_in_place_of_its_id(name: str) -> None:
-    """The record tells which action it refers to, however JSON writes it; and the name takes part in identity."""
-    line = definition(destination=action(f"${{action:{name}}}"))
-    assert record(line).action == name
-    escaped = json.dumps(line).replace("$", "\\u0024").encode()
-    assert record(escaped).action == record({"stream": line, "key": "k"}).action == name
-    assert record(line).digest == record(escaped).digest != record(definition(destination=action())).digest
-    assert action_in(dump(line)) == action_in(escaped) == action_in(dump({"stream": line})) == name
-
-
-@pytest.mark.parametrize("line", [definition(), definition(destination=action()), definition(name="$5")])
-def test_a_line_with_an_id_refers_to_no_action(line: dict[str, Any]) -> None:
-    """Nor does one with another destination, or with a sign in its name that a reference begins with."""
-    assert record(line).action is None
-    assert action_in(dump(line)) is None
-
-
-@pytest.mark.parametrize(
-    "line", [b"", b"[]", b"\\", b'{"stream":"${action:a}"}', b'"${action:a}"', b'{"destination":{},"${action:":1}']
-)
-def test_what_is_no_line_refers_to_no_action(line: bytes) -> None:
-    """A line that changed into anything at all can be asked, too."""
-    assert action_in(line) is None
-
-
-@pytest.mark.parametrize("reference", ["${env:ID}", "${file:id}"])
-def test_what_may_stand_for_an_actions_id_is_told_where_a_secret_is_referred_to(reference: str) -> None:
-    """An id is no secret: it is written out, or the action is named."""
-    assert said(definition(destination=action(reference))) == [
-        (
-            f"{ID}: must be written out, as an id or as ${{action:NAME}}: "
-            "only password, token, header_value may be a reference"
-        )
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("x-${action:a}", "${…}"),
-        ("${action:}", "${…}"),
-        ("${action:a", "${…}"),
-        ("${action:" + "x" * 256 + "}", "${…}"),
-        ("${actions:a}", "${…}"),
-        ("${action:##ENV##-audit}", "##…##"),
-    ],
-)
-def test_half_a_reference_to_an_action_is_refused(text: str, kind: str) -> None:
-    """It would be sent as an id that no action has."""
-    assert said(definition(destination=action(text))) == [
-        f"{ID}: holds a placeholder that nobody replaced ({kind}); allowed: an id, or ${{action:NAME}}"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "path", "remedy"),
-    [
-        ({"name": "${action:a}"}, "name", ""),
-        ({"destination": webhook("https://x.test/${action:a}")}, ENDPOINT, ""),
-        (
-            {"destination": webhook(method="bearer", token="${action:a}")},
-            TOKEN,
-            "; allowed: a value, ${env:NAME} or ${file:PATH}",
-        ),
-    ],
-)
-def test_an_action_is_named_nowhere_else(changes: dict[str, Any], path: str, remedy: str) -> None:
-    """Only the id of an action is looked up at the tenant."""
-    assert said(definition(**changes)) == [f"{path}: must be written out: only {ID} may be ${{action:NAME}}{remedy}"]
-
-
-def test_a_destination_that_is_no_action_has_no_id_of_one() -> None:
-    """There, the property itself is what is wrong."""
-    destination = webhook()
-    destination["configuration"]["action_id"] = "${action:a}"
-    (problem,) = said(definition(destination=destination))
-    assert problem.startswith(f"{ID}: unknown property")
-
-
-@pytest.mark.parametrize(
-    ("token", "kind"),
-    [
-        ("##TOKEN##", "##…##"),
-        ("@@TOKEN@@", "@@…@@"),
-        ("a##TOKEN##b", "##…##"),
-        ("Bearer ${env:TOKEN}", "${…}"),
-        ("${vault:TOKEN}", "${…}"),
-        ("${env:}", "${…}"),
-        ("${TOKEN", "${…}"),
-    ],
-)
-def test_a_placeholder_that_nobody_replaced_is_refused(token: str, kind: str) -> None:
-    """Another tool's marker, or half a reference, would be sent as the secret itself; only its kind is told."""
-    assert said(definition(destination=webhook(method="bearer", token=token))) == [
-        f"{TOKEN}: holds a placeholder that nobody replaced ({kind}); allowed: a value, ${{env:NAME}} or ${{file:PATH}}"
-    ]
-
-
-def test_a_placeholder_outside_the_destination_is_shown() -> None:
-    """A name holds no secret, so the placeholder in it is named."""
-    assert said(definition(name="x-##ENV##")) == ['name: holds a placeholder that nobody replaced ("##ENV##")']
-
-
-@pytest.mark.parametrize("token", ["$5{}", "# ## #", "a@@b", "##a b##", "{env:A}"])
-def test_a_secret_that_only_looks_odd_is_taken(token: str) -> None:
-    """Signs that are no marker are part of the secret."""
-    assert record(definition(destination=webhook(method="bearer", token=token)))
-
-
 # -- response-only properties -----------------------------------------------------------------------------------------
 
 
@@ -488,7 +234,7 @@ PIECES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary() | PIECES | OBJECTS.map(dump), st.booleans())
 @example(b'{"destination":' * 1000, False)
 @example(dump({"stream": {"destination": {"type": {}}}}), True)
@@ -533,7 +279,7 @@ METHODS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(SECRETS, METHODS, st.booleans(), st.sampled_from(["drop", "rename", "set", "cut", "byte"]), st.data())
 def test_a_secret_never_shows(
     secret: str, method: tuple[str, dict[str, str], str], wrapped: bool, how: str, data: st.DataObject

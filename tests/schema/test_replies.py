@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkstreams.core.errands import Delivery, Shown
@@ -169,7 +169,6 @@ def test_a_secret_is_masked_before_anything_is_cut(before: bytes, pad: int) -> N
     assert "dummy" not in message
 
 
-@settings(deadline=None)
 @given(
     st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(lambda v: dump([v])),
     st.sampled_from(["id", "eventStreams", "next", "message", "errorCode", "created_at", "destination", "name"]),
@@ -254,7 +253,6 @@ def test_what_is_no_page_of_actions_is_told_apart(body: bytes) -> None:
     assert read_actions(body) is None
 
 
-@settings(deadline=None)
 @given(st.binary() | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(dump))
 def test_no_bytes_make_reading_actions_raise(body: bytes) -> None:
     """Whatever a server sends is a page or none."""
