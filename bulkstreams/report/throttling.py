@@ -107,7 +107,7 @@ def _tenant(name: str, its: _Tenant, timeline: Timeline) -> dict[str, Any]:
         "name": name,
         "pauses": sum(its.pauses.values()),
         "paused_s": round(its.paused_s, 3),
-        "share": round(its.paused_s / timeline.seconds, 6),
+        "share": min(1.0, round(its.paused_s / timeline.seconds, 6)),  # a clock that was set back makes runs too short
         **{kind.value: {"pauses": its.pauses[kind], "paused_s": round(its.seconds[kind], 3)} for kind in _KINDS},
         "longest": its.longest.figures(timeline),
     }
