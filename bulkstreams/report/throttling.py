@@ -1,7 +1,8 @@
 """When nothing went to which tenant, and for how long: sums by tenant, the longest pauses, and those of a picture.
 
 A week's run of a thousand tenants notes millions of pauses. The ledger adds them up and picks the longest; what a
-picture shows is put together where it could not be told apart. This module must never hold more than it tells.
+picture shows is put together where it could not be told apart. This module must never hold more pauses than it tells,
+beside the sums of each tenant.
 """
 
 from __future__ import annotations
