@@ -55,7 +55,7 @@ def _check(target: Path, others: Sequence[Path]) -> None:
 
 
 def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
-    """Return all that the page shows: the figures as they are printed, the series, and the words of the summary."""
+    """Return all that the page shows: the figures as they are printed, series, the summary's words, settings."""
     return {
         **ended.everything,
         "figures": ended.figures,
@@ -65,4 +65,5 @@ def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
         "examples": dict(ended.examples),
         "late": list(late(ended.figures)),
         "itself": itself(ended.figures),
+        "in_force": ended.in_force,
     }

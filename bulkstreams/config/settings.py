@@ -19,7 +19,16 @@ from bulkstreams.config import credentials, values
 from bulkstreams.config.choice import choose
 from bulkstreams.config.file import ConfigFile, read_file
 from bulkstreams.config.sources import Flags, Sources
-from bulkstreams.config.tenants import Credentials, Tenant, Token, bare_domain, check_base_url, check_domain, is_domain
+from bulkstreams.config.tenants import (
+    Credentials,
+    Tenant,
+    Token,
+    bare_domain,
+    check_base_url,
+    check_domain,
+    is_domain,
+    without_user,
+)
 from bulkstreams.errors import UsageError
 from bulkstreams.model import Problem, TenantName
 
@@ -85,10 +94,11 @@ class Settings:
             return Problem(path="tenant", message=message)
         close = get_close_matches(name, list(self.tenants), n=1)
         near = f' (did you mean "{close[0]}"?)' if close else ""
+        shown = without_user(name)[:60]
         known = ", ".join(islice(self.tenants, MOST_NAMED)) or "none"
         if len(self.tenants) > MOST_NAMED:
             known += f" and {len(self.tenants) - MOST_NAMED:,} more"
-        return Problem(path="tenant", message=f'unknown tenant "{name[:60]}"{near}; configured: {known}')
+        return Problem(path="tenant", message=f'unknown tenant "{shown}"{near}; configured: {known}')
 
     def _no_default(self) -> str:
         known = ", ".join(list(self.tenants)[:MOST_NAMED])
