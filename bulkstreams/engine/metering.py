@@ -65,6 +65,7 @@ class _Now:
     busy_at: float
     cpu_at: float
     sent: int = 0
+    left_over: int = 0  # of those sent: what was to begin in a warm-up that was over
     done: int = 0
     errors: int = 0
     late: Counter[Cause] = field(default_factory=Counter)
@@ -77,6 +78,7 @@ class Meter:
 
     What was asked for is the schedule's word, not that of whoever was to follow it; a closed loop has none. `sockets`
     tells how many are open; `busy` and `cpu` are the processor seconds of the event loop's thread and of the process.
+    An interval ends exactly where the warm-up does, so that what the client is judged by holds nothing of it.
     """
 
     def __init__(
@@ -110,30 +112,43 @@ class Meter:
         self._sent, self._asked = 0, 0
         self.cut_at = math.inf
         self._now = _Now(began, busy(), cpu())
+        self._turn_at = self.begins if warmup_s else math.inf  # until the warm-up's last interval is closed
+        self._due = math.inf  # when the next sample is to be taken
 
     # -- what it is told ----------------------------------------------------------------------------------------------
 
     def began(self, at: float, now: float, cause: Cause) -> None:
         """Count a request that begins `now` and was to begin at `at`; `cause`: why, if that was earlier."""
+        if now >= self._turn_at:
+            self._turn()
         self.under_way += 1
-        self._now.sent += 1
         self._sent += 1
-        late = now - at
-        if late > LATE_S:
-            self._now.late[cause] += 1
+        one, late = self._now, now - at
+        one.sent += 1
         if at < self.begins:
-            self.warmup += 1
+            self._began_in_warmup(late, cause)
             return
         self.requests += 1
         self.delay.add(late)
         self.last_at = now
         if late > LATE_S:
+            one.late[cause] += 1
             self.late[cause] += 1
         if cause is Cause.CEILING:
             self.waited_s += late
 
+    def _began_in_warmup(self, late: float, cause: Cause) -> None:
+        """Count a request of the warm-up; the intervals after it have nothing to do with when that began."""
+        self.warmup += 1
+        if self._now.began >= self.begins:
+            self._now.left_over += 1
+        elif late > LATE_S:
+            self._now.late[cause] += 1
+
     def ended(self, at: float, now: float, answer: Reply | Failure) -> None:
         """Take the end of a request that was to begin at `at`."""
+        if now >= self._turn_at:
+            self._turn()
         self.under_way -= 1
         self._now.done += 1
         good = isinstance(answer, Reply) and answer.status == 201
@@ -162,19 +177,37 @@ class Meter:
 
     async def watch(self) -> None:
         """Sample until cancelled; the last interval is closed by `finish`."""
-        due = self._clock.monotonic() + TICK_S
+        self._due = self._next(self._clock.monotonic())
         while True:
-            await anyio.sleep(max(0.0, due - self._clock.monotonic()))
+            await anyio.sleep(max(0.0, self._due - self._clock.monotonic()))
             now = self._clock.monotonic()
-            self._now.lag_s += now - due
-            self._now.samples += 1
+            if now >= self._turn_at:
+                self._turn()
+            self._sample(now)
             if now - self._now.began >= EVERY_S:
                 self._close(now)
-            due = max(due, now) + TICK_S
+            self._due = self._next(max(self._due, now))
+
+    def _next(self, now: float) -> float:
+        return min(now + TICK_S, self._turn_at)
+
+    def _sample(self, until: float) -> None:
+        """Take note of how late the loop is by an instant, as far as that lies in the interval that goes on."""
+        self._now.lag_s += max(0.0, until - max(self._due, self._now.began))  # timers may also come early
+        self._now.samples += 1
+
+    def _turn(self) -> None:
+        """Close the warm-up's last interval at its very end, however much later that is noticed."""
+        self._turn_at = math.inf
+        if self._due < self.begins:
+            self._sample(self.begins)
+        self._close(self.begins)
 
     def finish(self) -> None:
         """Close the last interval, if there was anything in it."""
         now = self._clock.monotonic()
+        if now >= self._turn_at:
+            self._turn()
         self.offered = self.requests if self.schedule is None else max(0, self._asked_by(now) - self._in_warmup)
         if self._now.sent or self._now.done or self._asked_by(now) > self._asked:
             self._close(now)
@@ -183,16 +216,26 @@ class Meter:
         """Return how many requests were to begin by an instant."""
         return self._sent if self.schedule is None else self.schedule.due_by(min(now, self.cut_at) - self.began_at)
 
-    def _close(self, now: float) -> None:
+    def _close(self, until: float) -> None:
+        """Close the interval that goes on at an instant; of what was used by now that counts which falls before it."""
         one, recent, service = self._now, self._recent.ms(), self._recent_service.ms()
-        seconds = max(now - one.began, 1e-9)
-        busy_at, cpu_at = self._busy(), self._cpu()
+        seconds = max(until - one.began, 1e-9)
+        part = seconds / max(seconds, self._clock.monotonic() - one.began)
+        busy_at = one.busy_at + part * (self._busy() - one.busy_at)
+        cpu_at = one.cpu_at + part * (self._cpu() - one.cpu_at)
         lag_s = one.lag_s / one.samples if one.samples else 0.0
         busy = (busy_at - one.busy_at) / seconds
-        at, asked = one.began - self.begins, self._asked_by(now)
+        at, asked = one.began - self.begins, self._asked_by(until)
         offered, self._asked = asked - self._asked, asked
         self.spans.append(
-            Span(at=at, seconds=seconds, due=max(offered, one.sent), late=one.late, lag_s=lag_s, busy=busy)
+            Span(
+                at=at,
+                seconds=seconds,
+                due=max(offered, one.sent - one.left_over),
+                late=one.late,
+                lag_s=lag_s,
+                busy=busy,
+            )
         )
         self.points.append(
             Point(
@@ -206,14 +249,14 @@ class Meter:
         )  # fmt: skip
         self._recent.clear()
         self._recent_service.clear()
-        self._now = _Now(now, busy_at, cpu_at)
+        self._now = _Now(until, busy_at, cpu_at)
 
     # -- what follows -------------------------------------------------------------------------------------------------
 
     @property
     def verdict(self) -> Verdict:
         """Return whether the client was the bottleneck, in what was measured: a warm-up is there to be slow in."""
-        return judge(span for span in self.spans if span.at + span.seconds > 0)
+        return judge(span for span in self.spans if span.at >= 0)
 
     def achieved(self, seconds: float) -> float:
         """Return the requests a second that began, over the `seconds` of the schedule and what they came after it."""

@@ -64,7 +64,7 @@ def figures(load: Measured) -> dict[str, Any]:
 
 
 def _client(meter: Meter, share: float, periods: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    points = [one for one in meter.points if one.at + one.seconds > 0]
+    points = [one for one in meter.points if one.at >= 0]
     seconds = sum(one.seconds for one in points) or 1.0
     return {
         "spoiled_share": round(share, 4),
