@@ -23,6 +23,9 @@ from bulkstreams.model import Failure, Reply
 TICK_S: Final = 0.05
 """How often the lateness of the event loop is sampled."""
 
+LOOKS_EVERY: Final = 5
+"""Samples between two counts of the open sockets: with a thousand of them a count takes a millisecond."""
+
 EVERY_S: Final = 1.0
 """The length of an interval: what series are made of."""
 
@@ -33,8 +36,9 @@ class Point:
 
     `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. Both kinds of time are
     of those that ended, but for requests that found no connection; None: there were no others. `lag_ms` is the mean
-    lateness of the event loop, `busy` the share of a core that it took, `cpu` that of the whole process. The last three
-    are as they were at its end: requests under way, requests that were due and had not begun, open sockets.
+    lateness of the event loop, `busy` the share of a core that it took, `cpu` that of the whole process. At once,
+    `most_under_way` requests were under way, counted with each that begins, and `most_sockets` were seen open. The last
+    three are as they were at its end: requests under way, requests that were due and had not begun, open sockets.
     """
 
     at: float
@@ -52,6 +56,8 @@ class Point:
     lag_ms: float
     busy: float
     cpu: float
+    most_under_way: int
+    most_sockets: int
     under_way: int
     overdue: int
     sockets: int
@@ -64,6 +70,8 @@ class _Now:
     began: float
     busy_at: float
     cpu_at: float
+    most_under_way: int = 0
+    most_sockets: int = 0
     sent: int = 0
     left_over: int = 0  # of those sent: what was to begin in a warm-up that was over
     done: int = 0
@@ -125,6 +133,8 @@ class Meter:
         self._sent += 1
         one, late = self._now, now - at
         one.sent += 1
+        if self.under_way > one.most_under_way:
+            one.most_under_way = self.under_way
         if at < self.begins:
             self._began_in_warmup(late, cause)
             return
@@ -194,6 +204,8 @@ class Meter:
     def _sample(self, until: float) -> None:
         """Take note of how late the loop is by an instant, as far as that lies in the interval that goes on."""
         self._now.lag_s += max(0.0, until - max(self._due, self._now.began))  # timers may also come early
+        if self._now.samples % LOOKS_EVERY == 0:
+            self._now.most_sockets = max(self._now.most_sockets, self._sockets())
         self._now.samples += 1
 
     def _turn(self) -> None:
@@ -227,6 +239,7 @@ class Meter:
         busy = (busy_at - one.busy_at) / seconds
         at, asked = one.began - self.begins, self._asked_by(until)
         offered, self._asked = asked - self._asked, asked
+        sockets = max(0, self._sockets())
         self.spans.append(
             Span(
                 at=at,
@@ -243,13 +256,14 @@ class Meter:
                 errors=one.errors, late=one.late.total(), p50_ms=recent["p50"], p99_ms=recent["p99"],
                 max_ms=recent["max"], service_p50_ms=service["p50"], service_p99_ms=service["p99"],
                 lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
-                cpu=round((cpu_at - one.cpu_at) / seconds, 4), under_way=self.under_way,
-                overdue=max(0, asked - self._sent), sockets=max(0, self._sockets()),
+                cpu=round((cpu_at - one.cpu_at) / seconds, 4), most_under_way=one.most_under_way,
+                most_sockets=max(one.most_sockets, sockets), under_way=self.under_way,
+                overdue=max(0, asked - self._sent), sockets=sockets,
             )
         )  # fmt: skip
         self._recent.clear()
         self._recent_service.clear()
-        self._now = _Now(until, busy_at, cpu_at)
+        self._now = _Now(until, busy_at, cpu_at, self.under_way, sockets)
 
     # -- what follows -------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,8 @@ def point(at: float, p99_ms: float | None = 10.0) -> Point:
     return Point(
         at=at, seconds=1.0, offered=10, sent=10, done=10, errors=0, late=0, p50_ms=p99_ms, p99_ms=p99_ms,
         service_p50_ms=None, service_p99_ms=None,
-        max_ms=p99_ms, lag_ms=0.1, busy=0.1, cpu=0.1, under_way=1, overdue=0, sockets=1,
+        max_ms=p99_ms, lag_ms=0.1, busy=0.1, cpu=0.1, most_under_way=1, most_sockets=1,
+        under_way=1, overdue=0, sockets=1,
     )  # fmt: skip
 
 

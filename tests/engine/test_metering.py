@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bulkstreams.commands.bench.measured import Measured, figures
 from bulkstreams.core.saturation import Cause
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.engine.metering import Meter
@@ -50,3 +51,35 @@ def test_a_warm_up_that_ended_unnoticed_gets_its_share_of_what_was_used() -> Non
     meter.finish()
     assert [(point.at, point.seconds, point.done) for point in meter.points] == [(-1.0, 1.0, 1), (0.0, 1.0, 1)]
     assert [(point.busy, point.cpu) for point in meter.points] == [(0.5, 0.5), (0.5, 0.5)]
+
+
+def test_the_most_that_was_under_way_is_counted_with_each_that_begins() -> None:
+    """Three at once within an interval at whose end there is none: three; an interval inherits what goes on."""
+    clock = Told()
+    meter = meter_of(clock)
+    for at in (0.1, 0.2, 0.3):
+        meter.began(at, at, Cause.LOOP)
+    for at in (0.1, 0.2):
+        meter.ended(at, 0.4, Reply(201, {}, b"", 0.1))
+    clock.now = 1.0
+    meter._close(1.0)
+    meter.ended(0.3, 1.1, Reply(201, {}, b"", 0.8))
+    clock.now = 2.0
+    meter.finish()
+    assert [(point.most_under_way, point.under_way) for point in meter.points] == [(3, 1), (1, 0)]
+    client = figures(Measured(meter=meter, planned_s=2.0, offered_rate=10.0))["client"]
+    assert (client["most_under_way"], client["most_sockets"]) == (3, 3)
+
+
+def test_what_was_under_way_in_the_warm_up_alone_is_no_figure_of_the_load() -> None:
+    """A server that takes long for its first requests only."""
+    clock = Told()
+    meter = meter_of(clock, warmup_s=1.0)
+    for at in (0.1, 0.2, 0.3):
+        meter.began(at, at, Cause.LOOP)
+    for at in (0.1, 0.2, 0.3):
+        meter.ended(at, 0.9, Reply(201, {}, b"", 0.6))
+    send(meter, clock, 1.5)
+    meter.finish()
+    client = figures(Measured(meter=meter, planned_s=2.0, offered_rate=10.0))["client"]
+    assert client["most_under_way"] == 1

@@ -78,8 +78,8 @@ def _client(meter: Meter, share: float, periods: Sequence[Mapping[str, Any]]) ->
         },
         "loop_share": round(sum(one.busy * one.seconds for one in points) / seconds, 4),
         "cpu_share": round(sum(one.cpu * one.seconds for one in points) / seconds, 4),
-        "most_under_way": max((one.under_way for one in points), default=0),
-        "most_sockets": max((one.sockets for one in points), default=0),
+        "most_under_way": max((one.most_under_way for one in points), default=0),
+        "most_sockets": max((one.most_sockets for one in points), default=0),
     }
 
 
