@@ -110,7 +110,7 @@ class Meter:
         self.late: Counter[Cause] = Counter()
         self.waited_s = 0.0  # for a free connection
         self.last_at: float | None = None
-        self.ended_at = self.begins
+        self.replied_at = self.begins
         self.points: list[Point] = []
         self.spans: list[Span] = []
         self.under_way = 0
@@ -169,10 +169,10 @@ class Meter:
             self._recent_service.add(answer.elapsed_s)
         if at < self.begins:
             return
-        self.ended_at = now
         self.errors += not good
         if isinstance(answer, Reply):
             self.status[answer.status] += 1
+            self.replied_at = now
         else:
             self.failures[answer.reason] += 1
         if sent:
@@ -277,8 +277,7 @@ class Meter:
         taken = max(seconds, (self.last_at or self.begins) - self.begins)
         return self.requests / taken if taken > 0 else 0.0
 
-    @property
-    def completed(self) -> float:
-        """Return the requests a second that came to an end, counted up to the last of them."""
-        done = self.status.total() + self.failures.total()
-        return done / max(self.ended_at - self.begins, 1e-9) if done else 0.0
+    def completed(self, seconds: float) -> float:
+        """Return the replies a second, over the `seconds` of the schedule and what the last of them came after it."""
+        taken = max(seconds, self.replied_at - self.begins)
+        return self.status.total() / taken if taken > 0 else 0.0

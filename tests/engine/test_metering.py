@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bulkstreams.commands.bench.measured import Measured, figures
 from bulkstreams.core.saturation import Cause
 from bulkstreams.core.schedule import Schedule, steady
@@ -83,3 +85,26 @@ def test_what_was_under_way_in_the_warm_up_alone_is_no_figure_of_the_load() -> N
     meter.finish()
     client = figures(Measured(meter=meter, planned_s=2.0, offered_rate=10.0))["client"]
     assert client["most_under_way"] == 1
+
+
+def test_only_replies_count_as_answers() -> None:
+    """Connections that are refused, or never answered, are no answers, however long the last of them takes."""
+    clock = Told()
+    meter = meter_of(clock)
+    for k in range(20):
+        answer = None if k % 2 else Failure("no connection", sent=False, elapsed_s=0.001)
+        send(meter, clock, k / 10, answer)
+    send(meter, clock, 1.99, Failure("no answer in 30 s", sent=True, elapsed_s=30.0), 30.0)
+    assert meter.completed(2.0) == 5.0
+    assert meter.errors == 11
+
+
+def test_answers_a_second_are_of_the_whole_schedule() -> None:
+    """One reply in three seconds is a third a second, though it came at once; what comes later takes longer."""
+    clock = Told()
+    meter = meter_of(clock, rate=1 / 3, seconds=3)
+    assert meter.completed(3.0) == 0.0
+    send(meter, clock, 0.0, took_s=0.007)
+    assert meter.completed(3.0) == pytest.approx(1 / 3)
+    send(meter, clock, 2.0, Reply(500, {}, b"", 2.0), took_s=2.0)
+    assert meter.completed(3.0) == pytest.approx(2 / 4)

@@ -52,7 +52,7 @@ def figures(load: Measured) -> dict[str, Any]:
         "status": {str(status): count for status, count in sorted(meter.status.items())},
         "client_saturated": verdict.saturated,
         "unsound": list(unsound(verdict, missed / max(1, meter.requests + load.unsent))),
-        "completed_rate": round(meter.completed, 3),
+        "completed_rate": round(meter.completed(load.seconds), 3),
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
         "unsent": load.unsent,
