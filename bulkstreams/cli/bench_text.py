@@ -16,6 +16,7 @@ def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[s
         yield f"stopped early: {stopped}"
     yield _rates(figures)
     yield from _latencies(figures)
+    yield from (f"  {text}" for text in timed(figures))
     yield f"answers: {_answers(figures)}"
     yield from (f"  {status}: {text}" for status, text in examples.items())
     yield from late(figures)
@@ -41,6 +42,15 @@ def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
         values = figures[key]
         yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
+
+
+def timed(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield of which requests the times are, where that is not all of them."""
+    whole, known, unreached = (figures[name] for name in ("requests", "timed_requests", "unreached"))
+    if known < whole:
+        waited = whole - known - unreached
+        others = [(unreached, f"{unreached:,} did not reach the server"), (waited, f"{waited:,} had not ended")]
+        yield f"times are of {known:,} of {whole:,} requests: {', '.join(text for count, text in others if count)}"
 
 
 def _number(value: float | None) -> str:

@@ -35,10 +35,10 @@ class Point:
     """One interval of a load, which begins at `at` seconds after the warm-up (before zero: in it).
 
     `offered` requests were due in it, `sent` began, `done` ended, `errors` of them not in a 201. Both kinds of time are
-    of those that ended, but for requests that found no connection; None: there were no others. `lag_ms` is the mean
-    lateness of the event loop, `busy` the share of a core that it took, `cpu` that of the whole process. At once,
-    `most_under_way` requests were under way, counted with each that begins, and `most_sockets` were seen open. The last
-    three are as they were at its end: requests under way, requests that were due and had not begun, open sockets.
+    of the `timed` ones, which ended and had reached the server; None: there were none. `lag_ms` is the mean lateness of
+    the event loop, `busy` the share of a core that it took, `cpu` that of the whole process. At once, `most_under_way`
+    requests were under way, counted with each that begins, and `most_sockets` were seen open. The last three are as
+    they were at its end: requests under way, requests that were due and had not begun, open sockets.
     """
 
     at: float
@@ -46,6 +46,7 @@ class Point:
     offered: int
     sent: int
     done: int
+    timed: int
     errors: int
     late: int
     p50_ms: float | None
@@ -253,8 +254,8 @@ class Meter:
         self.points.append(
             Point(
                 at=round(at, 3), seconds=round(seconds, 3), offered=offered, sent=one.sent, done=one.done,
-                errors=one.errors, late=one.late.total(), p50_ms=recent["p50"], p99_ms=recent["p99"],
-                max_ms=recent["max"], service_p50_ms=service["p50"], service_p99_ms=service["p99"],
+                timed=self._recent.count, errors=one.errors, late=one.late.total(), p50_ms=recent["p50"],
+                p99_ms=recent["p99"], max_ms=recent["max"], service_p50_ms=service["p50"], service_p99_ms=service["p99"],
                 lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
                 cpu=round((cpu_at - one.cpu_at) / seconds, 4), most_under_way=one.most_under_way,
                 most_sockets=max(one.most_sockets, sockets), under_way=self.under_way,
@@ -271,6 +272,11 @@ class Meter:
     def verdict(self) -> Verdict:
         """Return whether the client was the bottleneck, in what was measured: a warm-up is there to be slow in."""
         return judge(span for span in self.spans if span.at >= 0)
+
+    @property
+    def unreached(self) -> int:
+        """Return how many ended without having reached the server: they are in no percentile."""
+        return self.status.total() + self.failures.total() - self.response.count
 
     def achieved(self, seconds: float) -> float:
         """Return the requests a second that began, over the `seconds` of the schedule and what they came after it."""

@@ -56,7 +56,7 @@ def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
     """Return what a page is made of."""
     found = everything(load)
     found["figures"] |= {"run_id": text, "ledger": text, "loop": "open", **more}
-    said = {"stopped": text, "examples": {"429": text}, "late": [text], "itself": text}
+    said = {"stopped": text, "examples": {"429": text}, "late": [text], "timed": [text], "itself": text}
     return {**found, **said, "base_url": text, "made_at": 0.0}
 
 

@@ -56,6 +56,8 @@ def figures(load: Measured) -> dict[str, Any]:
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
         "unsent": load.unsent,
+        "timed_requests": meter.response.count,
+        "unreached": meter.unreached,
         "late": {cause.value: meter.late[cause] for cause in Cause},
         "start_delay_ms": meter.delay.ms(),
         "warmup_requests": meter.warmup,
