@@ -103,7 +103,8 @@ class Meter:
         self.began_at, self.begins = began, began + warmup_s
         self.schedule = schedule
         self._in_warmup = 0 if schedule is None else schedule.due_by(warmup_s)
-        self.response, self.service, self.delay = Histogram(), Histogram(), Histogram()
+        self.response, self.service = Histogram(), Histogram()
+        self._held, self._own = Histogram(), Histogram()  # delays of starts: at the ceiling, and by our own doing
         self.offered, self.requests, self.warmup = 0, 0, 0  # `offered` is known at the end
         self.errors = 0
         self.status: Counter[int] = Counter()
@@ -140,13 +141,15 @@ class Meter:
             self._began_in_warmup(late, cause)
             return
         self.requests += 1
-        self.delay.add(late)
         self.last_at = now
         if late > LATE_S:
             one.late[cause] += 1
             self.late[cause] += 1
         if cause is Cause.CEILING:
             self.waited_s += late
+            self._held.add(late)
+        else:
+            self._own.add(late)
 
     def _began_in_warmup(self, late: float, cause: Cause) -> None:
         """Count a request of the warm-up; the intervals after it have nothing to do with when that began."""
@@ -255,8 +258,8 @@ class Meter:
             Point(
                 at=round(at, 3), seconds=round(seconds, 3), offered=offered, sent=one.sent, done=one.done,
                 timed=self._recent.count, errors=one.errors, late=one.late.total(), p50_ms=recent["p50"],
-                p99_ms=recent["p99"], max_ms=recent["max"], service_p50_ms=service["p50"], service_p99_ms=service["p99"],
-                lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
+                p99_ms=recent["p99"], max_ms=recent["max"], service_p50_ms=service["p50"],
+                service_p99_ms=service["p99"], lag_ms=round(lag_s * 1000, 3), busy=round(busy, 4),
                 cpu=round((cpu_at - one.cpu_at) / seconds, 4), most_under_way=one.most_under_way,
                 most_sockets=max(one.most_sockets, sockets), under_way=self.under_way,
                 overdue=max(0, asked - self._sent), sockets=sockets,
@@ -277,6 +280,22 @@ class Meter:
     def unreached(self) -> int:
         """Return how many ended without having reached the server: they are in no percentile."""
         return self.status.total() + self.failures.total() - self.response.count
+
+    @property
+    def delay(self) -> Histogram:
+        """Return how long after its intended start each request began."""
+        delay = Histogram()
+        delay.merge(self._held)
+        delay.merge(self._own)
+        return delay
+
+    @property
+    def own_delay(self) -> Histogram:
+        """Return how much of that was the client's own doing: nothing, where a connection had to be waited for."""
+        delay = Histogram()
+        delay.merge(self._own)
+        delay.add_nothing(self._held.count)
+        return delay
 
     def achieved(self, seconds: float) -> float:
         """Return the requests a second that began, over the `seconds` of the schedule and what they came after it."""

@@ -216,11 +216,14 @@ def test_a_summary_tells_what_spoils_it() -> None:
 
 def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> None:
     """Where it was late a few times only, the far ones bear a mark."""
-    text = told(unsound=["p999", "max"], late={"ceiling": 0, "loop": 4, "ledger": 0})
+    why = {"p50": "delay", "p99": "few", "p999": "few", "max": "late"}
+    text = told(unsound=list(why), unsound_why=why, late={"ceiling": 0, "loop": 4, "ledger": 0})
     assert "p999?" in text
     assert "max?" in text
-    assert "p99?" not in text
-    assert "these may not be what the server does: p999, max (marked ?)" in text
+    assert "p90?" not in text
+    assert "max (marked ?) may not be what the server does, by those that began late, or never" in text
+    assert "p50 (marked ?) may not be what the server does: the client's own start delay is more than 20%" in text
+    assert "p99, p999 (marked ?) say little: fewer than 10 of these requests lie beyond" in text
 
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
@@ -239,11 +242,12 @@ def test_a_summary_tells_a_search_probe_by_probe() -> None:
 
 def test_requests_that_were_never_sent_spoil_what_lies_far_out() -> None:
     """The longest waits would have been theirs."""
-    meter = a_meter()
-    assert figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))["unsound"] == []
+    meter, few = a_meter(), dict.fromkeys(("p90", "p95", "p99", "p999"), "few")
+    assert figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))["unsound_why"] == few
     meter.offered += 1
     found = figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))
-    assert (found["unsent"], found["unsound"]) == (1, ["p95", "p99", "p999", "max", "mean"])
+    assert (found["unsent"], found["unsound"]) == (1, ["p90", "p95", "p99", "p999", "max", "mean"])
+    assert found["unsound_why"] == {"p90": "few"} | dict.fromkeys(("p95", "p99", "p999", "max", "mean"), "late")
 
 
 def test_everything_is_plain_data() -> None:

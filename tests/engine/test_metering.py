@@ -108,3 +108,37 @@ def test_answers_a_second_are_of_the_whole_schedule() -> None:
     assert meter.completed(3.0) == pytest.approx(1 / 3)
     send(meter, clock, 2.0, Reply(500, {}, b"", 2.0), took_s=2.0)
     assert meter.completed(3.0) == pytest.approx(2 / 4)
+
+
+def test_a_wait_for_a_connection_is_no_delay_of_the_clients() -> None:
+    """It is in the start delay, as all that lies between schedule and sending; the client answers for the rest."""
+    clock = Told()
+    meter = meter_of(clock)
+    for k in range(20):
+        at, late = k / 10, 0.05 if k < 15 else 0.004
+        meter.began(at, at + late, Cause.CEILING if k < 15 else Cause.LOOP)
+        meter.ended(at, at + late + 0.006, Reply(201, {}, b"", 0.006))
+    clock.now = 2.0
+    meter.finish()
+    assert (meter.delay.count, meter.own_delay.count) == (20, 20)
+    assert meter.delay.ms()["p50"] == 50.0
+    assert meter.own_delay.ms()["p50"] == pytest.approx(0.0, abs=0.0011)
+    assert meter.own_delay.ms()["p90"] == pytest.approx(4.0, rel=0.001)
+    assert meter.own_delay.ms()["mean"] == pytest.approx(1.0)
+    found = figures(Measured(meter=meter, planned_s=2.0, offered_rate=10.0))
+    assert found["unsound_why"] == {"p90": "few", "p95": "few", "p99": "few", "p999": "few"}
+
+
+def test_a_quick_server_behind_a_slow_start_is_doubted() -> None:
+    """Answers after 6 ms to requests that began 4 ms late: the middle time is not the server's."""
+    clock = Told()
+    meter = meter_of(clock)
+    for k in range(20):
+        meter.began(k / 10, k / 10 + 0.004, Cause.LOOP)
+        meter.ended(k / 10, k / 10 + 0.01, Reply(201, {}, b"", 0.006))
+    clock.now = 2.0
+    meter.finish()
+    found = figures(Measured(meter=meter, planned_s=2.0, offered_rate=10.0))
+    assert (found["client_saturated"], found["late"]["loop"]) == (False, 0)
+    assert set(found["unsound_why"].values()) == {"delay"}
+    assert found["unsound"] == ["p50", "p90", "p95", "p99", "p999", "max", "mean"]

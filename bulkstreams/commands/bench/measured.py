@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bulkstreams.core.saturation import OWN, Cause, unsound
+from bulkstreams.core.saturation import OWN, Cause
+from bulkstreams.core.soundness import Doubt, doubts
 from bulkstreams.engine.metering import Meter
 
 
@@ -40,8 +41,7 @@ class Measured:
 
 def figures(load: Measured) -> dict[str, Any]:
     """Return a load's figures: those of the contract first, then what it takes to judge them."""
-    meter, verdict = load.meter, load.meter.verdict
-    missed = load.unsent + sum(meter.late[cause] for cause in OWN)
+    meter, verdict, doubtful = load.meter, load.meter.verdict, _doubts(load)
     return {
         "requests": meter.requests,
         "errors": meter.errors,
@@ -51,7 +51,8 @@ def figures(load: Measured) -> dict[str, Any]:
         "service_time_ms": meter.service.ms(),
         "status": {str(status): count for status, count in sorted(meter.status.items())},
         "client_saturated": verdict.saturated,
-        "unsound": list(unsound(verdict, missed / max(1, meter.requests + load.unsent))),
+        "unsound": list(doubtful),
+        "unsound_why": {measure: why.value for measure, why in doubtful.items()},
         "completed_rate": round(meter.completed(load.seconds), 3),
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
@@ -60,9 +61,18 @@ def figures(load: Measured) -> dict[str, Any]:
         "unreached": meter.unreached,
         "late": {cause.value: meter.late[cause] for cause in Cause},
         "start_delay_ms": meter.delay.ms(),
+        "own_delay_ms": meter.own_delay.ms(),
         "warmup_requests": meter.warmup,
         "client": _client(meter, verdict.share, [asdict(one) for one in verdict.periods]),
     }
+
+
+def _doubts(load: Measured) -> dict[str, Doubt]:
+    """Return the measures that may not be what the server does, each with the reason."""
+    meter = load.meter
+    missed = load.unsent + sum(meter.late[cause] for cause in OWN)
+    share = missed / max(1, meter.requests + load.unsent)
+    return doubts(meter.verdict, share, meter.response.count, meter.response.ms(), meter.own_delay.ms())
 
 
 def _client(meter: Meter, share: float, periods: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
