@@ -86,7 +86,10 @@ def bench(
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
 ) -> None:
-    """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created."""
+    """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created.
+
+    A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any, and --base-url http://127.0.0.1:8025.
+    """
     given = Flags(
         tenant=tenant, config=config, base_url=base_url or (None if tenant else _address_in(clean)), timeout=timeout,
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,
