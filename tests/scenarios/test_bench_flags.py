@@ -13,7 +13,9 @@ README = Path(__file__).parents[2] / "README.md"
 
 def test_the_first_command_of_the_readme_is_whole(desk: Desk, server: Server) -> None:
     """It brings the token that it needs; only the address and the time are others here."""
-    line = re.search(r"^ +AUTH0_API_TOKEN=(\w+) bulkstreams (bench .*)$", README.read_text(encoding="utf-8"), re.M)
+    line = re.search(
+        r"^ +AUTH0_API_TOKEN=(\w+) bulkstreams (bench .*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert line is not None
     words = shlex.split(line[2])
     words[words.index("--base-url") + 1] = server.url
