@@ -47,7 +47,11 @@ def plan_of(
         )
     try:
         if search is not None:
-            (first,) = read_stage(FIRST_PROBE if rate is None else rate.replace(":", " "), Fraction(1))
+            if rate is not None and ":" in rate:
+                raise UsageError(
+                    "a search begins at one rate, and finds the others.", hint="Give --rate one, such as 50/s."
+                )
+            (first,) = read_stage(FIRST_PROBE if rate is None else rate, Fraction(1))
             seconds = float(_length(PROBE if duration is None else duration))
             return Searching(goal=read_goal(search), first=float(first.first), seconds=seconds)
         asked = RATE if rate is None else rate
