@@ -40,7 +40,7 @@ LEDGER: Final = Path("bench.ledger.db")
 
 def bench(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT…]", help="JSON Lines to take definitions from, in turn.")
+        list[str] | None, typer.Argument(metavar="INPUT…", help="JSON Lines to take definitions from, in turn.")
     ] = None,
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One definition to make all of; without it, one built in.")
@@ -71,7 +71,7 @@ def bench(
     timeout: flags.Timeout = None,
     allow_unknown_events: flags.Unknown = None,
     ledger: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Where it is noted what was created. [{LEDGER}]")
+        Path | None, typer.Option(metavar="FILE", help=f"Where it is noted what was created. \\[{LEDGER}]")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave at the tenant what was created.")] = False,
     clean: Annotated[

@@ -57,6 +57,15 @@ def test_every_command_refuses_a_flag_that_it_does_not_know(command: str, flag: 
     assert "No such option" in ended.output or "does not take a value" in ended.output, ended.output
 
 
+@pytest.mark.parametrize("command", list(PARAMETERS))
+def test_the_help_shows_every_word_of_itself(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default in brackets is no markup, to be swallowed: what is written for a flag is what people read."""
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = " ".join(CliRunner().invoke(app, [*command.split(), "--help"]).output.split())
+    for one in PARAMETERS[command]:
+        assert " ".join((one.help or "").replace("\\[", "[").split()) in shown
+
+
 def long_flags() -> list[tuple[str, str]]:
     """Return every long flag of every command."""
     return [
