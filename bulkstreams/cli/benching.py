@@ -29,7 +29,7 @@ LEDGER: Final = Path("bench.ledger.db")
 
 def bench(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT…]", help="JSON Lines to take definitions from, in turn.")
+        list[str] | None, typer.Argument(metavar="INPUT…", help="JSON Lines to take definitions from, in turn.")
     ] = None,
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One definition to make all of; without it, one built in.")
@@ -60,7 +60,7 @@ def bench(
     timeout: flags.Timeout = None,
     allow_unknown_events: flags.Unknown = None,
     ledger: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Where it is noted what was created. [{LEDGER}]")
+        Path | None, typer.Option(metavar="FILE", help=f"Where it is noted what was created. \\[{LEDGER}]")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave at the tenant what was created.")] = False,
     clean: Annotated[
@@ -75,7 +75,10 @@ def bench(
     as_json: flags.AsJson = False,
     progress: flags.Progress = ProgressKind.AUTO,
 ) -> None:
-    """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created."""
+    """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created.
+
+    A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any, and --base-url http://127.0.0.1:8025.
+    """
     given = Flags(
         tenant=tenant, config=config, base_url=base_url or (None if tenant else _address_in(clean)), timeout=timeout,
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import anyio
@@ -14,7 +14,8 @@ from bulkstreams.core.waiting import WaitKind
 from bulkstreams.engine.course import EVERY_S, Course
 from bulkstreams.engine.lane import Lane
 from bulkstreams.model import Failure
-from tests.engine.fakes import NOON, TENANT, Rig, ScriptedClient, webhooks
+from tests.engine.fakes import NOON, NOT_SENT, TENANT, Rig, ScriptedClient, webhooks
+from tests.engine.many import LedgerOfMany, Many
 
 
 class CourseBook:
@@ -106,3 +107,29 @@ def test_a_pause_of_a_tenant_that_is_stopped_ends_with_that() -> None:
     book = noted(Rig(webhooks(4), client), stop_at=10.0)
     (pause,) = book.paused.values()
     assert pause.ended_at - pause.began_at < 11.0
+
+
+class LedgerWithCourse(LedgerOfMany):
+    """A ledger of many tenants that remembers their pauses."""
+
+    def __init__(self, records: Mapping[str, int]) -> None:
+        super().__init__(records, surveyed=True)
+        self.paused: dict[tuple[str, float], Paused] = {}
+
+    async def note_course(self, asked: object, paused: Sequence[Paused]) -> None:  # type: ignore[override]
+        """Take notes of pauses."""
+        self.paused |= {(one.tenant, one.began_at): one for one in paused}
+
+
+def test_a_tenant_that_is_done_pauses_no_longer() -> None:
+    """Its one record was given up as the pause began; that others go on is none of its time."""
+    records = {"down": 1, "slow": 20}
+    many = Many(records, {"down": lambda _name, _n: NOT_SENT}, seats=2, retries=1)
+    many.ledger = ledger = LedgerWithCourse(records)
+    many.ceiling = Ceiling(rate=5.0, burst=1)
+    many.run()
+    assert ledger.counts_of("down") == {"exhausted": 1}
+    (pause,) = ledger.paused.values()
+    last_try = max(at for at, _ in many.servers["down"].creates)
+    assert pause.tenant == "down"
+    assert pause.seconds == pytest.approx(last_try, abs=0.1)

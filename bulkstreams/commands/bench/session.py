@@ -24,7 +24,7 @@ from bulkstreams.engine import Fleet
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError, UsageError
-from bulkstreams.ledger import InForce, Ledger, LedgerReader
+from bulkstreams.ledger import InForce, Ledger, LedgerReader, Run
 from bulkstreams.model import Problem, State, TenantName
 from bulkstreams.secrets import SecretResolver
 
@@ -62,15 +62,15 @@ class BenchSession(Session):
                 await ledger.end_run(time.time(), code, stopped)
             run = reader.last_run()
             assert run is not None
-        return self._report(run.name, code, records)
+        return self._report(run, code, records)
 
-    def _report(self, run_id: str, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
+    def _report(self, run: Run, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
         bench, options = self._bench, self._options
         load = self._chosen()
         load.meter.finish()
         found = {
             **figures(load),
-            "run_id": run_id,
+            "run_id": run.name,
             "ledger": str(options.ledger),
             "elapsed_s": round(time.monotonic() - self._began, 3),
             "loop": "closed" if isinstance(options.plan, ClosedLoop) else "open",
@@ -85,6 +85,7 @@ class BenchSession(Session):
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
+            in_force={"run": run.name, "started_at": run.started_at, **self._told.as_json()},
         )  # fmt: skip
 
     def _chosen(self) -> Measured:
