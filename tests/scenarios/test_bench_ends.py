@@ -223,3 +223,24 @@ def test_a_stream_that_somebody_changed_is_no_dead_end(desk: Desk, server: Serve
     assert desk.run(*force.split()[1:], "--yes").code == 0
     assert server.streams() == []
     assert force not in desk.run(*command(server, "--duration", "0.2s")).err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["in.jsonl"], ["--keep"], ["--rate", "9/s"], ["--warmup", "1s"], ["--ledger", "b.db"], ["--html", "b.html"]],
+    ids=lambda flags: flags[0],
+)
+def test_clean_takes_nothing_that_it_would_pass_over(desk: Desk, server: Server, flags: list[str]) -> None:
+    """What contradicts it, or says what load to put on, is refused before anything is deleted."""
+    assert desk.run(*command(server, "--duration", "0.1s", "--keep")).code == 0
+    ended = desk.run("bench", "--clean", "bench.ledger.db", *flags)
+    assert ended.code == 2, ended
+    assert f"{'INPUT' if flags[0] == 'in.jsonl' else flags[0]} means nothing there" in ended.err
+    assert len(server.streams()) == 5
+
+
+def test_clean_of_no_file_names_the_ledger_of_a_bench(desk: Desk) -> None:
+    """The remedy is about what a bench writes, not what a run does."""
+    ended = desk.run("bench", "--clean", "nofile.db")
+    assert ended.code == 3, ended
+    assert "LEDGER is the file that `bulkstreams bench` wrote: bench.ledger.db" in ended.err
