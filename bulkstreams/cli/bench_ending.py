@@ -192,9 +192,9 @@ async def bench_it(options: BenchOptions, asked: Asked, write: Writing, *, as_js
     """
     view = BenchView(say)
     _tell_changed(options.ledger, asked.flags)
-    say(f"what is created is noted in {options.ledger}; should this be killed: {to_clean(options.ledger)}")
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_bench(options, asked.settings, os.environ, view))
+        say(f"what is created is noted in {options.ledger}; should this be killed: {to_clean(options.ledger)}")
         whole = Whole(session, stack.pop_all(), options, asked, view, write, as_json=as_json)
     return await attend_with(whole, minds=lambda: whole.begins_more)
 

@@ -244,3 +244,19 @@ def test_clean_of_no_file_names_the_ledger_of_a_bench(desk: Desk) -> None:
     ended = desk.run("bench", "--clean", "nofile.db")
     assert ended.code == 3, ended
     assert "LEDGER is the file that `bulkstreams bench` wrote: bench.ledger.db" in ended.err
+
+
+@pytest.mark.parametrize("flags", [["--template", "bad.json"], ["--template", "none.json"], ["bad.json"]], ids=" ".join)
+def test_what_cannot_be_sent_is_refused_before_there_is_a_ledger(desk: Desk, server: Server, flags: list[str]) -> None:
+    """Nobody is told how to clean after what never began, and no file is made."""
+    desk.write("bad.json", b"{")
+    ended = desk.run(*command(server, *flags))
+    assert ended.code == 2, ended
+    assert "should this be killed" not in ended.err
+    assert not (desk.folder / "bench.ledger.db").exists()
+
+
+def test_what_a_full_tenant_refuses_is_not_called_lost(desk: Desk, serve: Callable[..., Server]) -> None:
+    """A 409 is an answer; whether such a name stands there is looked up all the same."""
+    ended = desk.run(*command(serve(quota=5), "--duration", "0.2s"))
+    assert "looking up 5 that may have been created" in ended.err, ended
