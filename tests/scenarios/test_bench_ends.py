@@ -170,6 +170,25 @@ def test_a_budget_that_stays_spent_is_told_as_such(desk: Desk, serve: Callable[.
     assert server.requests() == 0
 
 
+def test_a_ledger_in_which_nothing_is_left_makes_room_for_another_target(desk: Desk, server: Server) -> None:
+    """From one folder one tenant after the other is benched; a ledger that still knows streams stays, and is refused.
+
+    What was renamed is whole, and can be reported.
+    """
+    other = ["bench", "--base-url", server.url_of("other"), "--rate", "50/s", "--duration", "0.1s"]
+    assert desk.run(*command(server, "--duration", "0.1s")).code == 0
+    ended = desk.run(*other, "--keep")
+    assert ended.code == 0, ended
+    assert "where nothing is left of them: it is bench.ledger.db.1 now" in ended.err
+    assert desk.states("bench.ledger.db") == {"created": 5}
+    assert desk.run("report", "bench.ledger.db.1", "--json").json["records"]["undone"] == 5
+    refused = desk.run(*command(server))
+    assert (refused.code, "bench --clean bench.ledger.db" in refused.err) == (2, True), refused
+    assert len(server.streams("other")) == 5
+    assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
+    assert server.streams("other") == []
+
+
 # -- exit codes --------------------------------------------------------------------------------------------------------
 
 
