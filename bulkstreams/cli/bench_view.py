@@ -104,7 +104,8 @@ def _figures(meter: Meter) -> Iterator[str]:
     offered = "" if meter.schedule is None else f" of {point.offered / point.seconds:,.1f}/s offered"
     yield f"{point.sent / point.seconds:,.1f}/s{offered}"
     if point.p50_ms is not None:
-        yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}"
+        of = "" if point.timed == point.done else f" of {point.timed:,} of {point.done:,} that reached the server"
+        yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}{of}"
     yield f"{point.under_way:,} under way"
     if point.overdue:
         yield f"{point.overdue:,} overdue"

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from bulkstreams.config import credentials, values
 from bulkstreams.config.choice import choose
@@ -27,6 +27,7 @@ from bulkstreams.config.tenants import (
     check_base_url,
     check_domain,
     is_domain,
+    is_loopback,
     without_user,
 )
 from bulkstreams.errors import UsageError
@@ -35,6 +36,9 @@ from bulkstreams.model import Problem, TenantName
 SANDBOX: Final = TenantName("sandbox")
 MOST_NAMED: Final = 10
 """Configured tenants that are named where one is unknown."""
+
+SANDBOX_AT: Final = "--base-url http://127.0.0.1:8025"
+"""Where the command `sandbox` serves, unless it is told otherwise."""
 
 SANDBOX_TOKEN: Final = "sandbox-token"  # noqa: S105 - the sandbox takes any
 
@@ -118,7 +122,8 @@ class Settings:
         if self.default is None:
             raise UsageError(
                 "no tenant is named.",
-                hint="Set AUTH0_DOMAIN, or give --base-url URL or --tenant NAME; to try without an account: --sandbox.",
+                hint="Set AUTH0_DOMAIN, or give --base-url URL or --tenant NAME. To try without an account: "
+                f"`bulkstreams run INPUT --sandbox`; or `bulkstreams sandbox`, and {SANDBOX_AT}.",
             )
         self.require_credentials(self.default)
         return self.default
@@ -127,9 +132,11 @@ class Settings:
     def require_credentials(tenant: Tenant) -> Credentials:
         """Return a tenant's credentials; raise UsageError where it has none."""
         if tenant.credentials is None:
+            here = is_loopback(urlsplit(tenant.base_url).hostname or "")
             raise UsageError(
                 f"there are no credentials for {tenant.name}.",
-                hint="Set AUTH0_API_TOKEN, or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or give --token-file FILE.",
+                hint="Set AUTH0_API_TOKEN, or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or give --token-file FILE."
+                + (" A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any." if here else ""),
             )
         return tenant.credentials
 

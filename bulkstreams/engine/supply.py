@@ -18,12 +18,17 @@ MOST_AHEAD: Final = 8192
 """Claims that are held ahead: about a second's worth, which a crash leaves in doubt."""
 
 
+def within(ahead: int) -> int:
+    """Return how many claims are held ahead where so many are wanted."""
+    return min(MOST_AHEAD, max(LEAST_AHEAD, ahead))
+
+
 class Supply:
     """Claims ahead of the load: `take` gives one at once, or none where the ledger has not kept up."""
 
     def __init__(self, claim: Callable[[int], Awaitable[list[Claim]]], ahead: int) -> None:
         self._claim = claim
-        self._ahead = min(MOST_AHEAD, max(LEAST_AHEAD, ahead))
+        self._ahead = within(ahead)
         self._ready: deque[Claim] = deque()
         self._low = asyncio.Event()
         self.came: Callable[[], None] = lambda: None

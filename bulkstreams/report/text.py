@@ -271,7 +271,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         "ledger": str(reader.path),
         "records": {"total": totals.total, **{str(state): count for state, count in sorted(totals.records.items())}},
         "tenants": {tenant or "(none)": counts for tenant, counts in reader.by_tenant().items()},
-        "failures": [_failure(one) for one in reader.failures()],
+        "failures": [failure_figures(one) for one in reader.failures()],
         "last_run": None
         if run is None
         else {
@@ -286,12 +286,15 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         "progress": _progress(reader.note(), now),
         "errands": errand_counts(reader),
         "errand_failures": {
-            kind.value: [_failure(one) for one in found] for kind in Kind if (found := reader.errand_failures(kind))
+            kind.value: [failure_figures(one) for one in found]
+            for kind in Kind
+            if (found := reader.errand_failures(kind))
         },
     }
 
 
-def _failure(one: Failure) -> dict[str, Any]:
+def failure_figures(one: Failure) -> dict[str, Any]:
+    """Return what failed with one cause as plain data, as `failure_line` says it."""
     return {
         "state": one.state,
         "http_status": one.http_status,

@@ -243,8 +243,16 @@ def test_require_default_names_the_ways_to_give_a_tenant(tmp_path: Path) -> None
     """Without any tenant the error says what to set."""
     with pytest.raises(UsageError, match=r"no tenant is named") as caught:
         settings(tmp_path).require_default()
-    for way in ("AUTH0_DOMAIN", "--base-url", "--tenant", "--sandbox"):
+    for way in ("AUTH0_DOMAIN", "--base-url", "--tenant"):
         assert way in caught.value.hint
+
+
+def test_require_default_names_no_flag_that_only_some_commands_have(tmp_path: Path) -> None:
+    """`bench` and `export` have no --sandbox: to try, the command is named that has it, and one that all can ask."""
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path).require_default()
+    assert "`bulkstreams run INPUT --sandbox`" in caught.value.hint
+    assert "`bulkstreams sandbox`, and --base-url http://127.0.0.1:8025" in caught.value.hint
 
 
 def test_require_default_names_the_ways_to_give_credentials(tmp_path: Path) -> None:
@@ -253,6 +261,15 @@ def test_require_default_names_the_ways_to_give_credentials(tmp_path: Path) -> N
         settings(tmp_path, "", {"AUTH0_DOMAIN": "acme.eu.auth0.com"}).require_default()
     for way in ("AUTH0_API_TOKEN", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET", "--token-file"):
         assert way in caught.value.hint
+    assert "sandbox" not in caught.value.hint
+
+
+def test_at_this_machine_itself_the_hint_says_that_a_sandbox_takes_any_token(tmp_path: Path) -> None:
+    """Whoever began one by the README has no token, and needs just some text."""
+    found = load(Flags(base_url="http://127.0.0.1:8025"), {}, tmp_path)
+    with pytest.raises(UsageError) as caught:
+        found.require_default()
+    assert "AUTH0_API_TOKEN=any" in caught.value.hint
 
 
 # -- tenants of the file ----------------------------------------------------------------------------------------------

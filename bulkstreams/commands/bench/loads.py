@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
@@ -34,11 +34,12 @@ from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.definitions import Definitions
 from bulkstreams.engine.loading import Load
+from bulkstreams.engine.making import Making, lead_of
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.engine.supply import MOST_AHEAD, Supply
+from bulkstreams.engine.supply import MOST_AHEAD, Supply, within
 from bulkstreams.errors import StoppedError, first_cause
-from bulkstreams.ledger import BATCH, Ledger
+from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim, Failure, Problem, Reply, TenantName
 from bulkstreams.schema import Rules, read_error, secrets_in
 from bulkstreams.secrets import SecretResolver, mask
@@ -51,12 +52,6 @@ REST_S: Final = 1.0
 
 GRACE_S: Final = 10.0
 """Seconds in which what was answered may still be written down, where the bench is left at once."""
-
-MANY: Final = 100_000
-"""Definitions whose making takes so long that it is told."""
-
-MADE_AT_ONCE: Final = 128
-"""Definitions that are made in one go while a load is on."""
 
 
 class Watching(Protocol):
@@ -193,26 +188,29 @@ class Bench:
     async def _open(self, schedule: Schedule, what: str = "load") -> Measured:
         """Follow a schedule, with a warm-up before it."""
         warm = schedule.after(self._options.warmup_s)
-        await self._provide(warm.requests)
         most = max(max(one.first, one.last) for one in warm.stages)
-        load, meter = await self._ready(math.ceil(most), self._claim, warm)
         seconds = float(schedule.seconds)
-        measured = self._measured(what, meter, seconds, schedule.requests / seconds)
-        await load.follow(warm, meter.began_at)
+        async with self._making(warm.requests, math.ceil(most)) as claim:
+            load, meter = await self._ready(math.ceil(most), claim, warm)
+            measured = self._measured(what, meter, seconds, schedule.requests / seconds)
+            await load.follow(warm, meter.began_at)
         return measured
 
-    async def _provide(self, requests: int) -> None:
-        """Have all definitions of a schedule in the ledger before it begins."""
-        if requests > MANY:
-            self._live.phase(f"making {requests:,} definitions")
-        made = self._definitions.made
-        while self.stopped is None and (left := requests - (self._definitions.made - made)) > 0:
-            await self._definitions.provide(min(left, BATCH))
+    @asynccontextmanager
+    async def _making(self, total: float, ahead: int) -> AsyncIterator[Callable[[int], Awaitable[list[Claim]]]]:
+        """Have definitions in the ledger before a load begins, make more as it goes, and give what claims them."""
+        making = Making(self._definitions, self._claim, total, lead_of(total, within(ahead)))
+        await making.fill(lambda: self.stopped is not None)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(making.run)
+            yield making.claim
+            beside.cancel_scope.cancel()
 
     async def _closed(self, plan: ClosedLoop) -> None:
-        load, meter = await self._ready(plan.clients * 4, self._make_and_claim, None)
-        self._measured(f"closed loop of {plan.clients:,}", meter, plan.seconds, None)
-        await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
+        async with self._making(math.inf, plan.clients * 4) as claim:
+            load, meter = await self._ready(plan.clients * 4, claim, None)
+            self._measured(f"closed loop of {plan.clients:,}", meter, plan.seconds, None)
+            await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
 
     def _measured(self, what: str, meter: Meter, seconds: float, rate: float | None) -> Measured:
         """Take note of a load that begins: whatever ends it, it is told of."""
@@ -256,11 +254,6 @@ class Bench:
             await self._recorder.flush()  # the disk cannot keep up; that shows as requests that begin late
         server_now = self._server_clock.at(self._clock.monotonic())
         return await self._ledger.claim(self.tenant, count, time.time(), server_now=server_now, digests=False)
-
-    async def _make_and_claim(self, count: int) -> list[Claim]:
-        """Claim definitions that are made only now: nobody knows how many a closed loop takes."""
-        await self._definitions.provide(count, MADE_AT_ONCE)
-        return await self._claim(count)
 
     def _explain(self, reply: Reply, body: bytes) -> tuple[str | None, str]:
         """Return what the server says of a refusal, secrets masked; the first of each status is kept as an example."""

@@ -6,10 +6,10 @@ This module must never end a bench without having looked up what was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
@@ -34,6 +34,7 @@ class BenchSession(Session):
 
     def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions, told: InForce) -> None:
         super().__init__(bench)
+        self.begins_more = True
         self._told = told
         self._ledger, self._bench, self._options = ledger, bench, options
         self._began = time.monotonic()
@@ -49,12 +50,14 @@ class BenchSession(Session):
             with suppress(LedgerError):
                 await ledger.end_run(time.time(), error.exit_code, {})
             raise
+        finally:
+            self.begins_more = False
         with LedgerReader(ledger.path) as reader:
             doubts = reader.totals().records.get(State.IN_DOUBT, 0)
             leaves = self._options.keep or bench.abandoned
             stopped = await bench.clear(doubts) if doubts and not leaves else {}
             records = reader.totals().records
-            code = self.interrupted or ExitCode.OK
+            code = self.interrupted or (ExitCode.OK if bench.stopped is None else ExitCode.STOPPED)
             if not records.get(State.IN_FLIGHT):
                 await ledger.end_run(time.time(), code, stopped)
             run = reader.last_run()
@@ -75,8 +78,8 @@ class BenchSession(Session):
         }
         if bench.search is not None:
             found["search"] = self._search(bench.search)
-        if code is ExitCode.OK and not load.meter.status:
-            code = ExitCode.FAILURES  # nothing answered at all
+        if code is ExitCode.OK:
+            code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
             figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
@@ -113,6 +116,17 @@ class BenchSession(Session):
                 for probe, load in zip(search.probes, bench.loads, strict=False)
             ],
         }  # fmt: skip
+
+
+def deserved(answers: Collection[int]) -> ExitCode:
+    """Return the exit code of a bench that went to its end and was given these answers: each kind of them once."""
+    if answers and set(answers) <= _SHUT_OUT:
+        return ExitCode.STOPPED
+    return ExitCode.OK if 201 in answers else ExitCode.FAILURES
+
+
+_SHUT_OUT: Final = frozenset({401, 403, 404})
+"""What a tenant answers which lets this client create nothing at all."""
 
 
 class ClearingSession(Session):
