@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.errors import UsageError
+from bulkstreams.errors import NoLedgerError, UsageError
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.secrets import read_token_file
 
@@ -79,17 +80,24 @@ def bench(
 
     A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any, and --base-url http://127.0.0.1:8025.
     """
+    if clean is not None:
+        _check_clean(
+            clean,
+            {
+                "INPUT": inputs, "--template": template, "--rate": rate, "--stages": stages, "--duration": duration,
+                "--warmup": warmup != "0s", "--concurrency": concurrency, "--closed-loop": closed_loop,
+                "--search": search, "--ledger": ledger, "--keep": keep, "--html": html,
+            },
+        )  # fmt: skip
     given = Flags(
         tenant=tenant, config=config, base_url=base_url or (None if tenant else _address_in(clean)), timeout=timeout,
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     settings = load(given, os.environ, Path.cwd())
-    kind = choose(progress, os.environ)
+    asked = bench_ending.Asked(settings=settings, kind=choose(progress, os.environ), flags=_naming(given, token_file))
     if clean is not None:
-        if html is not None:
-            raise UsageError("--clean only deletes: there is nothing that --html could show.", hint="Leave one out.")
         mark = check_ledger(clean, cleans=True)
-        cleaned = run_loop(lambda: bench_ending.clean(clean, mark or "", settings, kind))
+        cleaned = run_loop(lambda: bench_ending.clean(clean, mark or "", asked))
         code = int(cleaned.exit_code)
         raise typer.Exit(finish_with(code, lambda: print_json(cleaned.figures)) if as_json else code)
     options = BenchOptions(
@@ -100,8 +108,20 @@ def bench(
     _check(options, settings, approved=approved_load_test)
     files = [*map(Path, options.inputs), options.ledger, *(one for one in (template, stages) if one is not None)]
     with page_at(html, settings.require_default().base_url, files) as write:
-        code = run_loop(lambda: bench_ending.bench_it(options, settings, kind, write, as_json=as_json))
+        code = run_loop(lambda: bench_ending.bench_it(options, asked, write, as_json=as_json))
     raise typer.Exit(code)
+
+
+def _check_clean(ledger: Path, others: Mapping[str, object]) -> None:
+    """Refuse what would be passed over in silence where nothing is done but to delete, and a ledger that is none."""
+    for flag, given in others.items():
+        if given:
+            raise UsageError(f"--clean only deletes: {flag} means nothing there.", hint="Leave one out.")
+    if not ledger.exists():
+        raise NoLedgerError(
+            f"there is no ledger {ledger}.",
+            hint=f"LEDGER is the file that `bulkstreams bench` wrote: {LEDGER}, unless --ledger named another.",
+        )
 
 
 def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None:
@@ -113,6 +133,15 @@ def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None
     check_host(target.base_url, approved=approved)
     settings.require_default()
     check_ledger(options.ledger, cleans=False)
+
+
+def _naming(given: Flags, token_file: Path | None) -> list[str]:
+    """Return the flags that name the tenant to another command, as they named it to this one."""
+    named = (
+        ("--config", given.config), ("--tenant", given.tenant), ("--base-url", given.base_url),
+        ("--token-file", token_file),
+    )  # fmt: skip
+    return [word for flag, value in named if value is not None for word in (flag, str(value))]
 
 
 def _address_in(ledger: Path | None) -> str | None:

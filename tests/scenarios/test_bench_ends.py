@@ -6,6 +6,8 @@ The sandbox's list of streams is the judge of what is left.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from bulkstreams.sandbox.settings import scopes_without
-from tests.scenarios.rig import Desk, Server, until
+from tests.scenarios.rig import INT, Desk, Server, until
 from tests.scenarios.terminal import CONTROLLING, Terminal, launch, process_of
 
 HUP = signal.SIGHUP
@@ -110,6 +112,42 @@ def test_a_terminal_that_closes_while_it_cleans_keeps_nothing_there(
     assert server.streams() == []
 
 
+def test_who_leaves_at_once_is_told_of_what_was_sent_alone(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Ctrl-C twice: what was claimed ahead and never sent is pending again, and counts for nothing."""
+    server = serve(faults={"hang-after": 1.0})
+    running = desk.start(*command(server, "--duration", "60s"))
+    until(lambda: server.requests() > 20)
+    running.signal(INT)
+    running.says("draining")
+    running.signal(INT)
+    ended = running.wait()
+    assert ended.code == 130, ended
+    (left,) = re.findall(r"(\d+) streams are left at the tenant, or may be", ended.err)
+    assert 20 <= len(server.streams()) <= int(left) < 200
+    assert desk.states("bench.ledger.db").keys() == {"in_flight", "pending"}
+    assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
+    assert server.streams() == []
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+def test_a_ledger_that_takes_no_more_ends_a_bench_with_the_way_to_clean(desk: Desk, server: Server) -> None:
+    """It is no run that resumes: the error and `status` say how what it created is deleted, once that is mended."""
+    desk.prefix = ["prlimit", "--fsize=300000"]
+    ended = desk.run("bench", "--base-url", server.url, "--closed-loop", "--duration", "60s")
+    desk.prefix = []
+    made = len(server.streams())
+    assert (ended.code, made > 0) == (3, True), ended
+    assert "resume" not in ended.err
+    (left,) = re.findall(r"Mend that; up to (\d+) streams are left at the tenant; to delete: (.*)", ended.err)
+    assert int(left[0]) >= made
+    status = desk.run("status", "bench.ledger.db")
+    assert (status.code, "resume" in status.out) == (0, False), status
+    assert f"To delete what it left at the tenant: {left[1]}" in status.out
+    assert desk.run(*left[1].split()[1:]).code == 0
+    assert server.streams() == []
+    assert "To delete" not in desk.run("status", "bench.ledger.db").out
+
+
 # -- exit codes --------------------------------------------------------------------------------------------------------
 
 
@@ -164,3 +202,61 @@ def test_a_second_cleaning_says_that_nothing_was_left(desk: Desk, server: Server
     first, second = (desk.run("bench", "--clean", "bench.ledger.db") for _ in range(2))
     assert "cleaned: 10 deleted" in first.err
     assert (second.code, "cleaned: nothing was left to be deleted" in second.err) == (0, True), second
+
+
+def test_a_stream_that_somebody_changed_is_no_dead_end(desk: Desk, server: Server) -> None:
+    """It is left, with the command that deletes it; it blocks no bench after, and is none of its failures."""
+    assert desk.run(*command(server, "--duration", "0.2s", "--keep")).code == 0
+    changed = server.streams()[0]["id"]
+    server.edit(changed, status="enabled")
+    force = f"bulkstreams undo bench.ledger.db --force --base-url {server.url}"
+    cleaned = desk.run("bench", "--clean", "bench.ledger.db")
+    assert cleaned.code == 1, cleaned
+    assert "cleaned: 9 deleted, 1 changed" in cleaned.err
+    assert force in cleaned.err
+    assert "to go on with it" not in cleaned.err
+    again = desk.run(*command(server, "--duration", "0.2s"))
+    assert again.code == 0, again
+    assert force in again.err
+    assert "cleaned: 10 deleted\n" in again.err
+    assert [one["id"] for one in server.streams()] == [changed]
+    assert desk.run(*force.split()[1:], "--yes").code == 0
+    assert server.streams() == []
+    assert force not in desk.run(*command(server, "--duration", "0.2s")).err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["in.jsonl"], ["--keep"], ["--rate", "9/s"], ["--warmup", "1s"], ["--ledger", "b.db"], ["--html", "b.html"]],
+    ids=lambda flags: flags[0],
+)
+def test_clean_takes_nothing_that_it_would_pass_over(desk: Desk, server: Server, flags: list[str]) -> None:
+    """What contradicts it, or says what load to put on, is refused before anything is deleted."""
+    assert desk.run(*command(server, "--duration", "0.1s", "--keep")).code == 0
+    ended = desk.run("bench", "--clean", "bench.ledger.db", *flags)
+    assert ended.code == 2, ended
+    assert f"{'INPUT' if flags[0] == 'in.jsonl' else flags[0]} means nothing there" in ended.err
+    assert len(server.streams()) == 5
+
+
+def test_clean_of_no_file_names_the_ledger_of_a_bench(desk: Desk) -> None:
+    """The remedy is about what a bench writes, not what a run does."""
+    ended = desk.run("bench", "--clean", "nofile.db")
+    assert ended.code == 3, ended
+    assert "LEDGER is the file that `bulkstreams bench` wrote: bench.ledger.db" in ended.err
+
+
+@pytest.mark.parametrize("flags", [["--template", "bad.json"], ["--template", "none.json"], ["bad.json"]], ids=" ".join)
+def test_what_cannot_be_sent_is_refused_before_there_is_a_ledger(desk: Desk, server: Server, flags: list[str]) -> None:
+    """Nobody is told how to clean after what never began, and no file is made."""
+    desk.write("bad.json", b"{")
+    ended = desk.run(*command(server, *flags))
+    assert ended.code == 2, ended
+    assert "should this be killed" not in ended.err
+    assert not (desk.folder / "bench.ledger.db").exists()
+
+
+def test_what_a_full_tenant_refuses_is_not_called_lost(desk: Desk, serve: Callable[..., Server]) -> None:
+    """A 409 is an answer; whether such a name stands there is looked up all the same."""
+    ended = desk.run(*command(serve(quota=5), "--duration", "0.2s"))
+    assert "looking up 5 that may have been created" in ended.err, ended

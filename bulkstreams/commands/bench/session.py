@@ -15,6 +15,7 @@ from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
+from bulkstreams.commands.bench.moulding import Moulding
 from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
@@ -26,6 +27,7 @@ from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError, UsageError
 from bulkstreams.ledger import InForce, Ledger, LedgerReader, Run
 from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver
 
 
@@ -155,10 +157,12 @@ class ClearingSession(Session):
 async def open_bench(
     options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
 ) -> AsyncIterator[BenchSession]:
-    """Open the ledger of a bench; it stays held until the context ends."""
+    """Read what is to be sent, then open the ledger of a bench; it stays held until the context ends."""
     settings.require_default()
+    rules = Rules(settings.allow_unknown_events)
+    moulds = Moulding(options, SecretResolver(environment, Path.cwd()), rules, live.phase).read()
     with Ledger.open(options.ledger) as ledger:
-        bench = Bench(ledger, options, settings, environment, live)
+        bench = Bench(ledger, options, settings, environment, live, moulds)
         yield BenchSession(ledger, bench, options, of_bench(options, settings))
 
 
