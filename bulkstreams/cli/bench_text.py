@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from bulkstreams.core.searching import ENOUGH, MOST_ERRORS, Breach, rate_words
 from bulkstreams.core.soundness import BEYOND, SWAY, Doubt
 from bulkstreams.histogram import MEASURES
 
@@ -26,11 +27,13 @@ def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[s
     """Yield the lines that tell a bench's figures to a person."""
     if stopped is not None:
         yield f"stopped early: {stopped}"
+    if "search" in figures:
+        yield f"{of_which(figures)}:"
     yield _rates(figures)
     yield from _latencies(figures)
     yield from (f"  {text}" for text in timed(figures))
     yield f"answers: {_answers(figures)}"
-    yield from (f"  {status}: {text}" for status, text in examples.items())
+    yield from (f"  {status}: {text}" for status, text in examples.items() if status in figures["status"])
     yield from late(figures)
     yield from _client(figures)
     if "search" in figures:
@@ -137,18 +140,40 @@ _ENDS: Final = {
 }
 
 
+_BREACHES: Final = {
+    Breach.FULL: "unknown, the tenant was full",
+    Breach.CLIENT: "unknown, the client was the bottleneck",
+    Breach.LATENCY: "the latency",
+    Breach.ERRORS: f"errors (more than {MOST_ERRORS:.0%})",
+    Breach.UNSENT: f"requests that were not sent (more than {1 - ENOUGH:.0%})",
+}
+
+
+def of_which(figures: Mapping[str, Any]) -> str:
+    """Return which of a search's probes the figures are of."""
+    search = figures["search"]
+    which = "the last one" if search["rate"] is None else f"the highest rate that kept {search['goal']}"
+    return f"of the probe of {rate_words(figures['offered_rate'])}, {which}"
+
+
+def answer(search: Mapping[str, Any]) -> str:
+    """Return what a search found."""
+    rate = "none" if search["rate"] is None else rate_words(search["rate"])
+    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
+    return f"highest rate with {search['goal']}: {rate}{end}"
+
+
 def _search(search: Mapping[str, Any]) -> Iterator[str]:
     for one in search["probes"]:
         measured = "–" if one["measured_ms"] is None else f"{one['measured_ms']:,.1f} ms"
-        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {_judged(one)}"
-    rate = "none" if search["rate"] is None else f"{search['rate']:,.1f}/s"
-    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
-    yield f"highest rate with {search['goal']}: {rate}{end}"
+        failed = f"{one['errors']:,} of {one['requests']:,} failed"
+        yield f"  {rate_words(one['rate']):>10}: {measured}, {failed}: {judged(one)}"
+    yield answer(search)
 
 
-def _judged(probe: Mapping[str, Any]) -> str:
+def judged(probe: Mapping[str, Any]) -> str:
+    """Return whether a probe kept its goal, and what broke it."""
     if probe["passed"]:
         return "kept"
-    if probe["full"]:
-        return "the tenant was full"
-    return "the client was saturated" if probe["client_saturated"] else "broken"
+    words = " and ".join(_BREACHES[breach] for breach in probe["broken_by"])
+    return words if {"full", "client"} & {*probe["broken_by"]} else f"broken by {words}"

@@ -228,16 +228,39 @@ def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> N
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
     """What each rate gave, and what ended it."""
-    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "full": False, "measured_ms": 12.0, "errors": 0,
-             "requests": 9}  # fmt: skip
-    broken = {**probe, "passed": False}
-    probes = [probe, broken, {**broken, "client_saturated": True, "measured_ms": None}, {**broken, "full": True}]
-    text = told(search={"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes})
-    assert "12.0 ms, 0 of 9 failed: kept" in text
-    assert "12.0 ms, 0 of 9 failed: broken" in text
-    assert "–, 0 of 9 failed: the client was saturated" in text
-    assert "12.0 ms, 0 of 9 failed: the tenant was full" in text
-    assert "highest rate with p99<250ms: 100.0/s (above it the client is the bottleneck" in text
+    probe = {"rate": 100.0, "passed": True, "broken_by": [], "measured_ms": 12.0, "errors": 0, "requests": 9}
+    breaches = ([], ["latency"], ["errors"], ["latency", "unsent"], ["client"], ["full"])
+    probes = [{**probe, "passed": not its, "broken_by": its} for its in breaches]
+    probes[-1]["measured_ms"] = None
+    search = {"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes}
+    text = told(search=search)
+    assert "of the probe of 10/s, the highest rate that kept p99<250ms:\n30 requests in 3.0 s" in text
+    assert "12.0 ms, 0 of 9 failed: kept\n" in text
+    assert "12.0 ms, 0 of 9 failed: broken by the latency\n" in text
+    assert "12.0 ms, 0 of 9 failed: broken by errors (more than 1%)\n" in text
+    assert "broken by the latency and requests that were not sent (more than 2%)\n" in text
+    assert "12.0 ms, 0 of 9 failed: unknown, the client was the bottleneck\n" in text
+    assert "–, 0 of 9 failed: unknown, the tenant was full\n" in text
+    assert "highest rate with p99<250ms: 100/s (above it the client is the bottleneck" in text
+    none = told(search={**search, "rate": None, "ended": "never_kept"})
+    assert "of the probe of 10/s, the last one:\n" in none
+    assert "highest rate with p99<250ms: none (no rate keeps it)" in none
+
+
+def test_a_message_stands_by_an_answer_of_the_same_load() -> None:
+    """What another probe was answered is no word on this one."""
+    found = figures(Measured(meter=a_meter(status=429), planned_s=3.0, offered_rate=10.0))
+    text = "\n".join(summary(found, None, {"429": "too many", "500": "broken"}))
+    assert "  429: too many" in text
+    assert "broken" not in text
+
+
+def test_a_probe_that_begins_is_told_as_one() -> None:
+    """Its first second has no figures yet; what it is stands there."""
+    view = BenchView(print)
+    view.begins("probe of 20/s", Meter(0.0, 0.0, None, Told(), lambda: 0, lambda: 0.0, lambda: 0.0))
+    assert view.line() == "probe of 20/s begins"
+    assert drawn(view, 80) == ["probe of 20/s begins"]
 
 
 def test_requests_that_were_never_sent_spoil_what_lies_far_out() -> None:

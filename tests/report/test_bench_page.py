@@ -149,12 +149,14 @@ def test_a_search_shows_its_probes() -> None:
              "achieved_rate": 49.9, "requests": 100, "errors": 0}  # fmt: skip
     broken = {**probe, "passed": False}
     search = {"goal": "p99<250ms", "rate": 50.0, "ended": "full", "probes": [probe, broken, {**broken, "full": True}]}
-    text = cells(page.of_bench(bench(measured(), search=search)))
-    assert "The highest rate with p99&lt;250ms: 50 requests a second" in text
+    said = {"answer": "highest rate: 50/s", "of_which": "of that probe", "judged": ["kept", "broken", "unknown: full"]}
+    text = cells(page.of_bench(bench(measured(), search=search) | said))
+    assert text.index("Highest rate: 50/s.") < text.index("The client kept up") < text.index("Rates that were tried")
+    assert "All figures are of that probe;" in text
     assert text.count("49.9") == 3
     assert "kept" in text
     assert "broken" in text
-    assert "unknown: the tenant was full" in text
+    assert "unknown: full" in text
     assert "Search for the highest rate" not in Parsed(page.of_bench(bench(measured()))).text
 
 

@@ -104,7 +104,7 @@ class BenchSession(Session):
             "probes": [
                 {
                     "rate": round(probe.rate, 3), "passed": probe.passed, "client_saturated": not probe.fit,
-                    "full": probe.full,
+                    "full": probe.full, "broken_by": [breach.value for breach in probe.broken_by],
                     "measured_ms": load.meter.response.ms()[plan.goal.measure],
                     "achieved_rate": round(load.achieved_rate, 3), "requests": load.meter.requests,
                     "errors": load.meter.errors,
