@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from bulkstreams.core.searching import ENOUGH, MOST_ERRORS, Breach, rate_words
@@ -53,10 +53,14 @@ def _rates(figures: Mapping[str, Any]) -> str:
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
-    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in MEASURES)
+    yield _row("ms" + mark, (name + ("?" if name in doubtful else "") for name in MEASURES))
     for title, key in _TIMES.items():
-        values = figures[key]
-        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
+        yield _row(title, (_number(figures[key][name]) for name in MEASURES))
+
+
+def _row(title: str, cells: Iterable[str]) -> str:
+    """Return a row of the table, which fits into 80 columns."""
+    return f"{title:<23}" + "".join(f"{text:>8}" for text in cells)
 
 
 def timed(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -69,7 +73,10 @@ def timed(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    """Return milliseconds in seven letters, up to a quarter of an hour."""
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.1f}" if value < 10_000 else f"{value:,.0f}"
 
 
 def _answers(figures: Mapping[str, Any]) -> str:

@@ -192,6 +192,22 @@ def test_a_summary_tells_both_kinds_of_time() -> None:
     assert "never sent" not in text
 
 
+@pytest.mark.parametrize("saturated", [False, True])
+def test_the_table_fits_into_eighty_columns(saturated: bool) -> None:
+    """With each mark, and times from a microsecond to a quarter of an hour; a space stands between any two."""
+    times = dict(zip(("p50", "p90", "p95", "p99", "p999", "max", "mean"),
+                     (0.001, 999.99, 1234.56, 30_001.2, 123_456.7, 899_999.0, None), strict=True))  # fmt: skip
+    text = told(
+        client_saturated=saturated, unsound=list(times), response_time_ms=times, service_time_ms=times,
+        start_delay_ms=times,
+    )  # fmt: skip
+    table = [row for row in text.splitlines() if row.startswith(("ms", "response", "service", "start"))]
+    assert len(table) == 4
+    assert max(map(len, table)) < 80
+    assert table[0].split()[-7:] == [f"{name}?" for name in times]
+    assert table[1].split()[-7:] == ["0.00", "999.99", "1,234.6", "30,001", "123,457", "899,999", "–"]
+
+
 def test_a_summary_tells_what_spoils_it() -> None:
     """Unsent requests, late ones by cause, and the periods of a saturated client, the first three one by one."""
     client = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))["client"]
