@@ -11,11 +11,7 @@ from bulkstreams.histogram import MEASURES
 
 MOST_PERIODS: Final = 3
 
-_TIMES: Final = {
-    "response, from schedule": "response_time_ms",
-    "service, from sending": "service_time_ms",
-    "start delay": "start_delay_ms",
-}
+_TIMES: Final = (("service, from sending", "service_time_ms"), ("start delay", "start_delay_ms"))
 _DOUBTS: Final = {
     Doubt.LATE: "may not be what the server does, by those that began late, or never",
     Doubt.DELAY: f"may not be what the server does: the client's own start delay is more than {SWAY:.0%} as long",
@@ -44,17 +40,22 @@ def _rates(figures: Mapping[str, Any]) -> str:
     offered = figures["offered_rate"]
     of = "" if offered is None else f" of {offered:,.1f}/s offered"
     return (
-        f"{figures['requests']:,} requests in {figures['duration_s']:,.1f} s: "
+        f"{_counted(figures['requests'], 'request')} in {figures['duration_s']:,.1f} s: "
         f"{figures['achieved_rate']:,.1f}/s sent{of}, {figures['completed_rate']:,.1f}/s answered, "
-        f"{figures['errors']:,} errors"
+        f"{_counted(figures['errors'], 'error')}"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
     yield _row("ms" + mark, (name + ("?" if name in doubtful else "") for name in MEASURES))
-    for title, key in _TIMES.items():
+    response = "response, from schedule" if figures["loop"] == "open" else "response, from its turn"
+    for title, key in ((response, "response_time_ms"), *_TIMES):
         yield _row(title, (_number(figures[key][name]) for name in MEASURES))
 
 
@@ -89,8 +90,9 @@ def late(figures: Mapping[str, Any]) -> Iterator[str]:
     by = figures["late"]
     if figures["unsent"]:
         yield (
-            f"{figures['unsent']:,} requests that the schedule asked for were never sent; "
-            "the longest response times are missing with them"
+            f"{_counted(figures['unsent'], 'request')} that the schedule asked for "
+            f"{'was' if figures['unsent'] == 1 else 'were'} never sent; "
+            "the longest response times may be missing for that reason"
         )
     if by["ceiling"]:
         yield (
@@ -126,7 +128,7 @@ def _client(figures: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {text}" for text in doubted(figures))
     periods = client["saturated_periods"]
     for one in periods[:MOST_PERIODS]:
-        yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"
+        yield f"  from {one['begins']:.1f} s to {one['ends']:.1f} s: {one['why']}"
     if len(periods) > MOST_PERIODS:
         yield f"  … and {len(periods) - MOST_PERIODS:,} more such periods"
 

@@ -192,6 +192,23 @@ def test_a_summary_tells_both_kinds_of_time() -> None:
     assert "never sent" not in text
 
 
+def test_one_is_not_told_in_the_plural() -> None:
+    """A request, an error, and a request that was not sent."""
+    text = told(requests=1, errors=1, unsent=1, timed_requests=1)
+    assert text.startswith("1 request in 3.0 s: ")
+    assert " 1 error\n" in text
+    assert "1 request that the schedule asked for was never sent" in text
+    assert "2 requests that the schedule asked for were never sent" in told(unsent=2)
+
+
+def test_a_closed_loop_has_no_schedule_to_count_from() -> None:
+    """Its requests have their turn when a client is free."""
+    found = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=None))
+    text = "\n".join(summary(found, None, {}))
+    assert "response, from its turn" in text
+    assert "schedule" not in text
+
+
 @pytest.mark.parametrize("saturated", [False, True])
 def test_the_table_fits_into_eighty_columns(saturated: bool) -> None:
     """With each mark, and times from a microsecond to a quarter of an hour; a space stands between any two."""
@@ -223,7 +240,7 @@ def test_a_summary_tells_what_spoils_it() -> None:
         "3 began late since their intents",
         "UNSOUND",
         "BOTTLENECK for 50.0%",
-        "from 2 s to 3 s: reason 2",
+        "from 2.0 s to 3.0 s: reason 2",
         "and 2 more such periods",
     ):
         assert words in text

@@ -55,7 +55,7 @@ def measured(reason: str = "it was lost", *, cause: Cause = Cause.CEILING) -> Me
 def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
     """Return what a page is made of."""
     found = everything(load)
-    found["figures"] |= {"run_id": text, "ledger": text, "loop": "open", **more}
+    found["figures"] |= {"run_id": text, "ledger": text, **more}
     said = {
         "stopped": text,
         "examples": {"429": text},

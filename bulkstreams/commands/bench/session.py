@@ -15,7 +15,7 @@ from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
-from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
+from bulkstreams.commands.bench.options import BenchOptions, BenchReport, Searching
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
@@ -70,7 +70,6 @@ class BenchSession(Session):
             "run_id": run_id,
             "ledger": str(options.ledger),
             "elapsed_s": round(time.monotonic() - self._began, 3),
-            "loop": "closed" if isinstance(options.plan, ClosedLoop) else "open",
             "created": records.get(State.CREATED, 0),
         }
         if bench.search is not None:
