@@ -12,6 +12,7 @@ from bulkstreams.commands.bench.measured import Measured, everything
 from bulkstreams.core.saturation import Cause
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.engine.metering import Meter
+from bulkstreams.ledger import Configured, InForce, Setting, Shown
 from bulkstreams.model import Failure, Reply
 from bulkstreams.report import bench_plots, page
 from tests.report import HOSTILE
@@ -64,7 +65,21 @@ def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
         "timed": [text],
         "itself": text,
     }
-    return {**found, **said, "base_url": text, "made_at": 0.0}
+    return {**found, **said, "base_url": text, "made_at": 0.0, "in_force": asked_of(text)}
+
+
+def asked_of(text: str) -> dict[str, Any]:
+    """Return what was in force, as a session tells it."""
+    told = InForce(
+        settings={
+            "schedule": Setting("10/s 2s", "50/s 30s", "--rate"),
+            "warmup_s": Setting(0.0, 0.0, "default"),
+            "concurrency": Setting(1000, 1000, "default"),
+            "template": Setting(text, None, "--template"),
+        },
+        tenants=[Configured(text, "https://x", is_default=True, own={}, credentials=Shown("token", "***"))],
+    )
+    return told.as_json()
 
 
 def cells(html: str) -> str:
@@ -113,6 +128,39 @@ def test_the_tables_hold_the_figures() -> None:
     assert "no answer: it was lost 1" in text
     for kind in ("response_time_ms", "service_time_ms"):
         assert " ".join(f"{figures[kind][name]:,.4g}" for name in ("p50", "p90", "p95", "p99")) in text
+
+
+def test_a_colour_means_one_thing_on_the_whole_page() -> None:
+    """Two lines share one only where they are the same measure, of response and of service time; that one is dotted."""
+    lines = [one for plot in bench_plots.of_bench(bench(measured())).values() for one in plot["series"]]
+    meanings: dict[str, set[str]] = {}
+    for one in lines:
+        meanings.setdefault(one["colour"], set()).add(one["label"].replace("service", "response"))
+        assert (one.get("dash") == [3, 3]) is one["label"].startswith("service")
+    assert all(len(its) == 1 for its in meanings.values()), meanings
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"schedule": "10/s 2s", "warmup_s": 3.0}, "10/s 2s , after a warm-up of 3.00 s"),
+        (
+            {"search": "p99<9ms", "first_rate": 10.0, "duration_s": 5.0},
+            "the highest rate with p99&lt;9ms, from 10/s on",
+        ),
+        ({"concurrency": 8, "duration_s": 5.0}, "8 clients for 5.00 s"),
+    ],
+)
+def test_what_was_asked_for_is_said(asked: dict[str, Any], words: str) -> None:
+    """A schedule, a search or a closed loop; the summary leads to all else that was in force."""
+    told = bench(measured())
+    settings = told["in_force"]["settings"]
+    del settings["schedule"]
+    settings |= {name: {"value": value, "default": None, "from": "x"} for name, value in asked.items()}
+    html = page.of_bench(told)
+    assert words.replace(" ,", ",") in cells(html)
+    assert 'href="#configuration"' in html
+    assert "In force in this bench" in html
 
 
 def test_rates_of_a_moment_are_not_drawn() -> None:

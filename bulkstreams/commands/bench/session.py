@@ -77,7 +77,8 @@ class BenchSession(Session):
         if code is ExitCode.OK and not load.meter.status:
             code = ExitCode.FAILURES  # nothing answered at all
         return BenchReport(
-            figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
+            figures=found, everything={**everything(load), "in_force": self._told.as_json()},
+            exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
