@@ -8,7 +8,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from bulkstreams.core.course import Asked, Paused
+from bulkstreams.core.course import STRETCHES, Asked, Paused, stretch_s
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.waiting import WaitKind
 from bulkstreams.engine.course import EVERY_S, Course
@@ -88,6 +88,19 @@ def test_notes_of_the_course_are_seldom() -> None:
     book = noted(Rig(webhooks(100), ceiling=Ceiling(rate=20.0, burst=1)))
     assert len(book.at) >= 4
     assert all(later - earlier >= EVERY_S for earlier, later in pairwise(book.at[:-1]))
+
+
+def test_a_death_costs_a_long_run_no_more_than_a_short_one() -> None:
+    """Stretches take seconds by then, and yet what is asked stands in the ledger a second or two later."""
+    book = noted(Rig(webhooks(2500), ceiling=Ceiling(rate=4.0, burst=1)))
+    assert book.at[-1] > 600.0
+    assert max(later - earlier for earlier, later in pairwise(book.at)) <= EVERY_S + 1.0
+    stretches = {one.began_at: one.seconds for one in book.asked}
+    assert stretch_s(book.at[-1]) > 2.5
+    assert max(stretches.values()) >= 2.5
+    assert len(stretches) < STRETCHES * 4
+    assert all(one + seconds <= other + 1e-6 for (one, seconds), (other, _) in pairwise(stretches.items()))
+    assert sum(one.requests for one in book.asked) == 2500
 
 
 def test_an_outage_is_a_pause_of_another_kind() -> None:
