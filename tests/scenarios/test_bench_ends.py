@@ -132,7 +132,7 @@ def test_who_leaves_at_once_is_told_of_what_was_sent_alone(desk: Desk, serve: Ca
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 def test_a_ledger_that_takes_no_more_ends_a_bench_with_the_way_to_clean(desk: Desk, server: Server) -> None:
     """It is no run that resumes: the error and `status` say how what it created is deleted, once that is mended."""
-    desk.prefix = ["prlimit", "--fsize=300000"]
+    desk.prefix = ["prlimit", "--fsize=800000"]
     ended = desk.run("bench", "--base-url", server.url, "--closed-loop", "--duration", "60s")
     desk.prefix = []
     made = len(server.streams())
@@ -228,10 +228,10 @@ def test_a_cleaning_that_is_refused_says_why_and_what_it_takes(desk: Desk, serve
 
 def test_deletes_that_fail_are_told_by_cause(desk: Desk, serve: Callable[..., Server]) -> None:
     """A stream that the server will not delete: how many, and what it said."""
-    server = serve(faults={"error-before": 1.0}, fault_on=["delete"])
+    server = serve(faults={"error-before": 1.0}, faults_on=["delete"])
     ended = desk.run(*command(server, "--duration", "0.1s", "--json"))
     assert ended.code == 1, ended
-    assert "5 failed: 5" in ended.err
+    assert "5 failed: no answer to 6 attempts" in ended.err
     (failure,) = ended.json["cleaning"]["failures"]
     assert (failure["state"], failure["records"]) == ("failed", 5)
     assert "no answer to 6 attempts" in failure["message"]
