@@ -37,7 +37,7 @@ Force = Annotated[bool, typer.Option("--force", help="Streams that were changed 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Look at the streams and say what would be done to them.")]
 OfStates = Annotated[
     str | None,
-    typer.Option("--state", metavar="S[,S]", help="Only records in these states. [created,conflict,invalid]"),
+    typer.Option("--state", metavar="S[,S]", help="Only records in these states. \\[created,conflict,invalid]"),
 ]
 AtTenant = Annotated[str | None, typer.Option(metavar="NAME", help="Only streams at this tenant of the ledger.")]
 Event = Annotated[str, typer.Option("--event", metavar="TYPE", help="The type of the test event.")]

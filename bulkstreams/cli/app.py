@@ -23,6 +23,7 @@ from bulkstreams.cli import (
     running,
     serving,
 )
+from bulkstreams.cli.given import Command
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.telling import naming_a_ledger, output, print_figures, print_json, print_text, say
 from bulkstreams.commands import results as results_command
@@ -127,5 +128,5 @@ COMMANDS: Final = (
 """In the order of `--help`: what a job takes from its beginning to its end."""
 
 for _command in COMMANDS:
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(importing.app)

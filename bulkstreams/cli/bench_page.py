@@ -55,7 +55,7 @@ def _check(target: Path, others: Sequence[Path]) -> None:
 
 
 def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
-    """Return all that the page shows: the figures as they are printed, the series, and the words of the summary."""
+    """Return all that the page shows: the figures as they are printed, series, the summary's words, settings."""
     search = ended.figures.get("search")
     told = {} if search is None else {
         "answer": answer(search),
@@ -74,4 +74,5 @@ def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
         "doubted": list(doubted(ended.figures)),
         "timed": list(timed(ended.figures)),
         "itself": itself(ended.figures),
+        "in_force": ended.in_force,
     }

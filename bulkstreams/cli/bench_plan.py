@@ -42,14 +42,20 @@ def plan_of(
             raise UsageError(
                 "a closed loop has no --rate: its clients send as they are answered.", hint="Leave it out."
             )
-        return ClosedLoop(clients=concurrency or CLIENTS, seconds=float(_length(duration or DURATION)))
+        return ClosedLoop(
+            clients=concurrency or CLIENTS, seconds=float(_length(DURATION if duration is None else duration))
+        )
     try:
         if search is not None:
-            (first,) = read_stage(FIRST_PROBE if rate is None else rate.replace(":", " "), Fraction(1))
-            seconds = float(_length(duration or PROBE))
+            if rate is not None and ":" in rate:
+                raise UsageError(
+                    "a search begins at one rate, and finds the others.", hint="Give --rate one, such as 50/s."
+                )
+            (first,) = read_stage(FIRST_PROBE if rate is None else rate, Fraction(1))
+            seconds = float(_length(PROBE if duration is None else duration))
             return Searching(goal=read_goal(search), first=float(first.first), seconds=seconds)
-        asked = rate or RATE
-        own = Fraction(0) if ":" in asked and duration is None else _length(duration or DURATION)
+        asked = RATE if rate is None else rate
+        own = Fraction(0) if ":" in asked and duration is None else _length(DURATION if duration is None else duration)
         return Schedule(read_stage(asked, own))
     except (ScheduleError, GoalError) as wrong:
         raise UsageError(f"{'--rate' if isinstance(wrong, ScheduleError) else '--search'}: {wrong}.") from None

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bulkstreams.cli.given import Command
 from bulkstreams.cli.telling import output as to_output
 from bulkstreams.cli.telling import say
 from bulkstreams.commands.deploy_cli.command import import_deploy_cli
@@ -24,7 +25,7 @@ def _main() -> None:
     pass
 
 
-@app.command("deploy-cli")
+@app.command("deploy-cli", cls=Command)
 def deploy_cli(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A YAML export, or the folder of one with event-streams/.")

@@ -13,19 +13,32 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from bulkstreams.config import credentials, values
 from bulkstreams.config.choice import choose
 from bulkstreams.config.file import ConfigFile, read_file
 from bulkstreams.config.sources import Flags, Sources
-from bulkstreams.config.tenants import Credentials, Tenant, Token, bare_domain, check_base_url, check_domain, is_domain
+from bulkstreams.config.tenants import (
+    Credentials,
+    Tenant,
+    Token,
+    bare_domain,
+    check_base_url,
+    check_domain,
+    is_domain,
+    is_loopback,
+    without_user,
+)
 from bulkstreams.errors import UsageError
 from bulkstreams.model import Problem, TenantName
 
 SANDBOX: Final = TenantName("sandbox")
 MOST_NAMED: Final = 10
 """Configured tenants that are named where one is unknown."""
+
+SANDBOX_AT: Final = "--base-url http://127.0.0.1:8025"
+"""Where the command `sandbox` serves, unless it is told otherwise."""
 
 SANDBOX_TOKEN: Final = "sandbox-token"  # noqa: S105 - the sandbox takes any
 
@@ -85,10 +98,11 @@ class Settings:
             return Problem(path="tenant", message=message)
         close = get_close_matches(name, list(self.tenants), n=1)
         near = f' (did you mean "{close[0]}"?)' if close else ""
+        shown = without_user(name)[:60]
         known = ", ".join(islice(self.tenants, MOST_NAMED)) or "none"
         if len(self.tenants) > MOST_NAMED:
             known += f" and {len(self.tenants) - MOST_NAMED:,} more"
-        return Problem(path="tenant", message=f'unknown tenant "{name[:60]}"{near}; configured: {known}')
+        return Problem(path="tenant", message=f'unknown tenant "{shown}"{near}; configured: {known}')
 
     def _no_default(self) -> str:
         known = ", ".join(list(self.tenants)[:MOST_NAMED])
@@ -108,7 +122,8 @@ class Settings:
         if self.default is None:
             raise UsageError(
                 "no tenant is named.",
-                hint="Set AUTH0_DOMAIN, or give --base-url URL or --tenant NAME; to try without an account: --sandbox.",
+                hint="Set AUTH0_DOMAIN, or give --base-url URL or --tenant NAME. To try without an account: "
+                f"`bulkstreams run INPUT --sandbox`; or `bulkstreams sandbox`, and {SANDBOX_AT}.",
             )
         self.require_credentials(self.default)
         return self.default
@@ -117,9 +132,11 @@ class Settings:
     def require_credentials(tenant: Tenant) -> Credentials:
         """Return a tenant's credentials; raise UsageError where it has none."""
         if tenant.credentials is None:
+            here = is_loopback(urlsplit(tenant.base_url).hostname or "")
             raise UsageError(
                 f"there are no credentials for {tenant.name}.",
-                hint="Set AUTH0_API_TOKEN, or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or give --token-file FILE.",
+                hint="Set AUTH0_API_TOKEN, or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or give --token-file FILE."
+                + (" A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any." if here else ""),
             )
         return tenant.credentials
 

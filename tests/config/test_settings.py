@@ -207,6 +207,17 @@ def test_an_unknown_tenant_is_told_with_the_nearest_and_all_that_are_configured(
     assert "did you mean" not in str(settings(tmp_path, TWO).tenant("zzz"))
 
 
+def test_a_password_in_a_tenants_address_is_in_no_message(tmp_path: Path) -> None:
+    """Neither of a line, which would go into the ledger, nor of a flag."""
+    url = "https://user:secret-word@acme.eu.auth0.com"
+    message = str(settings(tmp_path, TWO).tenant(url))
+    assert 'unknown tenant "acme.eu.auth0.com"' in message
+    assert "secret-word" not in message
+    error = refused(tmp_path, TWO, flags=Flags(tenant=url))
+    assert "'acme.eu.auth0.com' is neither" in error.message
+    assert "secret-word" not in f"{error} {error.hint}"
+
+
 def test_of_many_configured_tenants_a_few_are_named(tmp_path: Path) -> None:
     """A message about a line stays short, however many tenants there are."""
     text = "".join(f'[tenants.t{i}]\ndomain = "t{i}.eu.auth0.com"\n' for i in range(2000))
@@ -232,8 +243,16 @@ def test_require_default_names_the_ways_to_give_a_tenant(tmp_path: Path) -> None
     """Without any tenant the error says what to set."""
     with pytest.raises(UsageError, match=r"no tenant is named") as caught:
         settings(tmp_path).require_default()
-    for way in ("AUTH0_DOMAIN", "--base-url", "--tenant", "--sandbox"):
+    for way in ("AUTH0_DOMAIN", "--base-url", "--tenant"):
         assert way in caught.value.hint
+
+
+def test_require_default_names_no_flag_that_only_some_commands_have(tmp_path: Path) -> None:
+    """`bench` and `export` have no --sandbox: to try, the command is named that has it, and one that all can ask."""
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path).require_default()
+    assert "`bulkstreams run INPUT --sandbox`" in caught.value.hint
+    assert "`bulkstreams sandbox`, and --base-url http://127.0.0.1:8025" in caught.value.hint
 
 
 def test_require_default_names_the_ways_to_give_credentials(tmp_path: Path) -> None:
@@ -242,6 +261,15 @@ def test_require_default_names_the_ways_to_give_credentials(tmp_path: Path) -> N
         settings(tmp_path, "", {"AUTH0_DOMAIN": "acme.eu.auth0.com"}).require_default()
     for way in ("AUTH0_API_TOKEN", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET", "--token-file"):
         assert way in caught.value.hint
+    assert "sandbox" not in caught.value.hint
+
+
+def test_at_this_machine_itself_the_hint_says_that_a_sandbox_takes_any_token(tmp_path: Path) -> None:
+    """Whoever began one by the README has no token, and needs just some text."""
+    found = load(Flags(base_url="http://127.0.0.1:8025"), {}, tmp_path)
+    with pytest.raises(UsageError) as caught:
+        found.require_default()
+    assert "AUTH0_API_TOKEN=any" in caught.value.hint
 
 
 # -- tenants of the file ----------------------------------------------------------------------------------------------

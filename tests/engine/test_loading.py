@@ -354,6 +354,28 @@ def test_a_server_that_is_down_looks_no_faster() -> None:
     assert meter.response.count == meter.service.count == 180
 
 
+class SlowClock(FakeClock):
+    """A clock beside which every timer comes early."""
+
+    def monotonic(self) -> float:
+        """Return its time."""
+        return super().monotonic() * 0.995
+
+
+def test_a_timer_that_comes_early_is_not_late() -> None:
+    """What is told of the event loop is how late it was, which is never less than nothing."""
+
+    async def scene() -> Meter:
+        clock = SlowClock()
+        meter = Meter(clock.monotonic(), 0.0, None, clock, lambda: 0, lambda: 0.0, lambda: 0.0)
+        with anyio.move_on_after(3.5):
+            await meter.watch()
+        return meter
+
+    points = in_told_time(scene).points
+    assert [point.lag_ms for point in points] == [0.0, 0.0, 0.0]
+
+
 def test_points_tell_each_second() -> None:
     """What was offered, sent and answered in it, how long that took, and what the client had open."""
     meter = Scene(Stalling(2.05, 3.05)).follow(Schedule([steady(100, 5)]))

@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from bulkstreams.cli.app import app
+from bulkstreams.errors import UsageError
 from tests.scenarios.rig import Desk, Server, webhooks
 
 
@@ -54,6 +55,15 @@ def test_every_command_refuses_a_flag_that_it_does_not_know(command: str, flag: 
     ended = CliRunner().invoke(app, [*command.split(), *arguments_of(command), flag])
     assert ended.exit_code == 2, ended.output
     assert "No such option" in ended.output or "does not take a value" in ended.output, ended.output
+
+
+@pytest.mark.parametrize("command", list(PARAMETERS))
+def test_the_help_shows_every_word_of_itself(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default in brackets is no markup, to be swallowed: what is written for a flag is what people read."""
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = " ".join(CliRunner().invoke(app, [*command.split(), "--help"]).output.split())
+    for one in PARAMETERS[command]:
+        assert " ".join((one.help or "").replace("\\[", "[").split()) in shown
 
 
 def long_flags() -> list[tuple[str, str]]:
@@ -106,3 +116,38 @@ def test_the_real_flag_sends_nothing_either(desk: Desk, server: Server) -> None:
         assert desk.run("run", *order, "--base-url", server.url, "--json").code == 0
     assert set(server.books()["tenants"]["sandbox"]["requests"]) == {"list"}
     assert {path.name for path in desk.folder.iterdir()} == {"in.jsonl"}
+
+
+def takers() -> list[tuple[str, str]]:
+    """Return every flag that takes a value, by its command."""
+    return [
+        (command, next(flag for flag in one.opts if flag.startswith("--")))
+        for command in PARAMETERS
+        for one in PARAMETERS[command]
+        if one.param_type_name == "option" and not one.is_flag
+    ]
+
+
+@pytest.mark.parametrize("command", list(PARAMETERS))
+def test_an_empty_value_is_no_default(command: str, nowhere: Path) -> None:
+    """A variable of the shell that is not set: refused for each flag, and in two ways of writing it."""
+    for flag in (flag for name, flag in takers() if name == command):
+        for words in ([flag, ""], [f"{flag}="], [flag, " "]):
+            ended = CliRunner().invoke(app, [*command.split(), *arguments_of(command), *words])
+            assert isinstance(ended.exception, UsageError), (words, ended.output)
+            assert ended.exception.message == f"{flag} is empty."
+
+
+@pytest.mark.parametrize("command", [one for one in PARAMETERS if arguments_of(one) or one == "bench"])
+def test_an_empty_argument_is_no_folder(command: str, nowhere: Path) -> None:
+    """It is told by the name that the help has for it."""
+    ended = CliRunner().invoke(app, [*command.split(), ""])
+    assert isinstance(ended.exception, UsageError), ended.output
+    assert ended.exception.message in {"INPUT is empty.", "LEDGER is empty.", "PATH is empty."}
+
+
+def test_an_empty_flag_of_a_bench_loads_nothing(desk: Desk, server: Server) -> None:
+    """The real command: a usage error, and no request of the load that would be the default."""
+    ended = desk.run("bench", "--base-url", server.url, "--rate", "", "--duration", "")
+    assert (ended.code, server.requests()) == (2, 0), ended
+    assert "--rate is empty" in ended.err

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -20,7 +19,7 @@ from bulkstreams.client import Client, new_session, token_session
 from bulkstreams.commands.bench.allowed import source_of
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
-from bulkstreams.commands.bench.moulding import Moulding
+from bulkstreams.commands.bench.moulding import Moulds
 from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Searching
 from bulkstreams.commands.bench.token import KeptToken
 from bulkstreams.commands.room import open_files
@@ -34,13 +33,14 @@ from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.definitions import Definitions
 from bulkstreams.engine.loading import Load
+from bulkstreams.engine.making import Making, lead_of
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
-from bulkstreams.engine.supply import MOST_AHEAD, Supply
+from bulkstreams.engine.supply import MOST_AHEAD, Supply, within
 from bulkstreams.errors import StoppedError, first_cause
-from bulkstreams.ledger import BATCH, Ledger
+from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim, Failure, Problem, Reply, TenantName
-from bulkstreams.schema import Rules, read_error, secrets_in
+from bulkstreams.schema import read_error, secrets_in
 from bulkstreams.secrets import SecretResolver, mask
 
 LEAD_S: Final = 0.05
@@ -51,12 +51,6 @@ REST_S: Final = 1.0
 
 GRACE_S: Final = 10.0
 """Seconds in which what was answered may still be written down, where the bench is left at once."""
-
-MANY: Final = 100_000
-"""Definitions whose making takes so long that it is told."""
-
-MADE_AT_ONCE: Final = 128
-"""Definitions that are made in one go while a load is on."""
 
 
 class Watching(Protocol):
@@ -73,8 +67,9 @@ class Bench:
     """The loads of one bench, at one tenant."""
 
     def __init__(
-        self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
-    ) -> None:
+        self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching,
+        moulds: Moulds,
+    ) -> None:  # fmt: skip
         self.stopped: str | None = None
         self.abandoned = False
         self.loads: list[Measured] = []
@@ -82,8 +77,7 @@ class Bench:
         self.ended: Ended | None = None
         self.examples: dict[str, str] = {}
         self._ledger, self._options, self._settings, self._live = ledger, options, settings, live
-        self._secrets = SecretResolver(environment, Path.cwd())
-        self._rules = Rules(settings.allow_unknown_events)
+        self._moulds = moulds
         self._wiring = Wiring(settings, SecretResolver(environment, settings.folder))
         self._clock = SystemClock()
         self._server_clock = ServerClock()
@@ -128,7 +122,7 @@ class Bench:
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
         await ledger.begin_reading(source_of(prefix), time.time())
-        moulds = await Moulding(ledger, self._options, self._secrets, self._rules, self._live.phase).read()
+        moulds = await self._moulds.known_to(ledger)
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
 
@@ -193,26 +187,29 @@ class Bench:
     async def _open(self, schedule: Schedule, what: str = "load") -> Measured:
         """Follow a schedule, with a warm-up before it."""
         warm = schedule.after(self._options.warmup_s)
-        await self._provide(warm.requests)
         most = max(max(one.first, one.last) for one in warm.stages)
-        load, meter = await self._ready(math.ceil(most), self._claim, warm)
         seconds = float(schedule.seconds)
-        measured = self._measured(what, meter, seconds, schedule.requests / seconds)
-        await load.follow(warm, meter.began_at)
+        async with self._making(warm.requests, math.ceil(most)) as claim:
+            load, meter = await self._ready(math.ceil(most), claim, warm)
+            measured = self._measured(what, meter, seconds, schedule.requests / seconds)
+            await load.follow(warm, meter.began_at)
         return measured
 
-    async def _provide(self, requests: int) -> None:
-        """Have all definitions of a schedule in the ledger before it begins."""
-        if requests > MANY:
-            self._live.phase(f"making {requests:,} definitions")
-        made = self._definitions.made
-        while self.stopped is None and (left := requests - (self._definitions.made - made)) > 0:
-            await self._definitions.provide(min(left, BATCH))
+    @asynccontextmanager
+    async def _making(self, total: float, ahead: int) -> AsyncIterator[Callable[[int], Awaitable[list[Claim]]]]:
+        """Have definitions in the ledger before a load begins, make more as it goes, and give what claims them."""
+        making = Making(self._definitions, self._claim, total, lead_of(total, within(ahead)))
+        await making.fill(lambda: self.stopped is not None)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(making.run)
+            yield making.claim
+            beside.cancel_scope.cancel()
 
     async def _closed(self, plan: ClosedLoop) -> None:
-        load, meter = await self._ready(plan.clients * 4, self._make_and_claim, None)
-        self._measured(f"closed loop of {plan.clients:,}", meter, plan.seconds, None)
-        await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
+        async with self._making(math.inf, plan.clients * 4) as claim:
+            load, meter = await self._ready(plan.clients * 4, claim, None)
+            self._measured(f"closed loop of {plan.clients:,}", meter, plan.seconds, None)
+            await load.keep_busy(plan.clients, meter.began_at, meter.begins + plan.seconds)
 
     def _measured(self, what: str, meter: Meter, seconds: float, rate: float | None) -> Measured:
         """Take note of a load that begins: whatever ends it, it is told of."""
@@ -257,11 +254,6 @@ class Bench:
         server_now = self._server_clock.at(self._clock.monotonic())
         return await self._ledger.claim(self.tenant, count, time.time(), server_now=server_now, digests=False)
 
-    async def _make_and_claim(self, count: int) -> list[Claim]:
-        """Claim definitions that are made only now: nobody knows how many a closed loop takes."""
-        await self._definitions.provide(count, MADE_AT_ONCE)
-        return await self._claim(count)
-
     def _explain(self, reply: Reply, body: bytes) -> tuple[str | None, str]:
         """Return what the server says of a refusal, secrets masked; the first of each status is kept as an example."""
         secrets = (self._token.text, *secrets_in(body))
@@ -274,7 +266,7 @@ class Bench:
 
     async def clear(self, doubts: int) -> Mapping[str, str]:
         """Look up what was lost; return why that did not go to its end, if it did not."""
-        self._live.phase(f"looking up {doubts:,} whose answers were lost")
+        self._live.phase(f"looking up {doubts:,} that may have been created")
         fleet = self._fleet = doubts_fleet(self._wiring, self._settings, Recorder(self._ledger, tell_nobody))
         await clear_doubts(fleet, self._ledger, self.tenant, doubts)
         return fleet.reasons

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
+from typing import NamedTuple
 
 from bulkstreams.commands.bench.options import BenchOptions
 from bulkstreams.commands.live import MOST_SHOWN
@@ -19,45 +21,62 @@ from bulkstreams.secrets import SecretResolver
 from bulkstreams.source import open_input
 
 
+class Moulds(NamedTuple):
+    """What a load's definitions are made of, and the names of its inputs, which its moulds number from 0 on."""
+
+    each: Sequence[Mould]
+    inputs: Sequence[str]
+
+    async def known_to(self, ledger: Ledger) -> list[Mould]:
+        """Return them with their inputs numbered as the ledger does."""
+        ids = [await ledger.input(name) for name in self.inputs]
+        return [replace(one, input=ids[one.input]) for one in self.each]
+
+
 class Moulding:
-    """Reads what is given; `say` is told of the lines that are left out."""
+    """Reads what is given, before there is a ledger; `say` is told of the lines that are left out."""
 
     def __init__(
-        self, ledger: Ledger, options: BenchOptions, secrets: SecretResolver, rules: Rules, say: Callable[[str], None]
+        self, options: BenchOptions, secrets: SecretResolver, rules: Rules, say: Callable[[str], None]
     ) -> None:
-        self._ledger, self._options, self._secrets, self._rules = ledger, options, secrets, rules
+        self._options, self._secrets, self._rules = options, secrets, rules
+        self._inputs: dict[str, int] = {}
         self._say = say
         self._left_out = 0
 
-    async def read(self) -> list[Mould]:
+    def read(self) -> Moulds:
         """Return the lines that can be sent; raise UsageError where there is none."""
+        moulds = self._all()
+        return Moulds(moulds, list(self._inputs))
+
+    def _all(self) -> list[Mould]:
         options = self._options
         if options.template is not None:
             try:
                 data = options.template.read_bytes()
             except OSError as error:
                 raise InputError(f"{options.template} cannot be read: {error.strerror or error}.") from None
-            return await self._made_of(str(options.template), [as_one_line(data)])
+            return self._made_of(str(options.template), [as_one_line(data)])
         if not options.inputs:
-            return await self._made_of("built-in", [as_one_line(BUILT_IN)])
-        moulds = [one for name in options.inputs for one in await self._input(name)]
+            return self._made_of("built-in", [as_one_line(BUILT_IN)])
+        moulds = [one for name in options.inputs for one in self._input(name)]
         if not moulds:
             raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
         return moulds
 
-    async def _input(self, name: str) -> list[Mould]:
+    def _input(self, name: str) -> list[Mould]:
         moulds: list[Mould] = []
         size = 0
         with closing(open_input(name, self._options.ledger.absolute().parent)) as one:
             for lines in one.batches():
                 size += sum(line.length for line in lines)
-                moulds += await self._made_of(one.name, lines, may_fail=True)
+                moulds += self._made_of(one.name, lines, may_fail=True)
                 if enough(len(moulds), size):
                     break
         return moulds
 
-    async def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
-        input_ = await self._ledger.input(name)
+    def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
+        input_ = self._inputs.setdefault(name, len(self._inputs))
         moulds = []
         for line in lines:
             found = mould(input_, line, self._rules, self._secrets.problem, self._secrets.resolve)
