@@ -82,8 +82,7 @@ class BenchSession(Session):
         if code is ExitCode.OK:
             code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
-            figures=found, everything=everything(load),
-            exit_code=code, stopped=bench.stopped,
+            figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
