@@ -20,7 +20,7 @@ from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.metering import watched
 from bulkstreams.cli.progress import ProgressKind, choose
-from bulkstreams.cli.telling import naming_a_ledger, print_json, say
+from bulkstreams.cli.telling import finish_with, naming_a_ledger, print_json, say
 from bulkstreams.commands.errands import ErrandReport, open_errands
 from bulkstreams.commands.live import Live
 from bulkstreams.commands.prospect import ErrandOptions, prospect
@@ -240,8 +240,7 @@ def _do(options: ErrandOptions, settings: Settings, progress: ProgressKind, port
     with naming_a_ledger(), watched(port, reads_lines=False) as live:
         ended = run_loop(lambda: _execute(options, settings, live, choose(progress, os.environ)))
     if as_json:
-        print_json(ended.figures)
-        return int(ended.exit_code)
+        return finish_with(int(ended.exit_code), lambda: print_json(ended.figures))
     for text in report.errand_summary(ended.kind, ended.figures, ended.reasons, ended.failures):
         say(text)
     step = report.errand_next(ended.kind, ended.figures, ended.hints, shlex.join(["bulkstreams", *sys.argv[1:]]))

@@ -18,7 +18,7 @@ from bulkstreams.cli.attending import attend
 from bulkstreams.cli.loop import run_loop
 from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.progress import ProgressKind, choose
-from bulkstreams.cli.telling import output, print_json, say
+from bulkstreams.cli.telling import finish_with, output, print_json, say
 from bulkstreams.commands.export import ExportOptions, ExportReport, open_export
 from bulkstreams.commands.live import Reads
 from bulkstreams.config import Flags, Settings, load
@@ -92,10 +92,11 @@ def export(
     )  # fmt: skip
     ended = run_loop(lambda: _export(options, settings, choose(progress, os.environ)))
     _tell(ended, options)
+    code = int(ended.exit_code)
     if as_json:
-        print_json(ended.figures)
+        code = finish_with(code, lambda: print_json(ended.figures))
     _tell_secrets(ended, options)
-    raise typer.Exit(ended.exit_code)
+    raise typer.Exit(code)
 
 
 async def _export(options: ExportOptions, settings: Settings, kind: ProgressKind) -> ExportReport:

@@ -4,6 +4,7 @@ It holds no secret and no copy of the input. One process writes it, in one threa
 """
 
 from bulkstreams.ledger.afterwards import ErrandTotals, Failure
+from bulkstreams.ledger.aside import put_aside
 from bulkstreams.ledger.errands import UNDOABLE, ErrandBook, Plan, Site
 from bulkstreams.ledger.history import History, ReadInput, Settled
 from bulkstreams.ledger.in_force import Configured, InForce, Setting, Shown, Value
@@ -42,4 +43,5 @@ __all__ = [
     "Surplus",
     "Totals",
     "Value",
+    "put_aside",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bulkstreams.sandbox.settings import scopes_without
-from tests.scenarios.rig import INT, Desk, Server, until
+from tests.scenarios.rig import INT, Desk, Server, until, webhook
 from tests.scenarios.terminal import CONTROLLING, Terminal, launch, process_of
 
 HUP = signal.SIGHUP
@@ -146,6 +146,47 @@ def test_a_ledger_that_takes_no_more_ends_a_bench_with_the_way_to_clean(desk: De
     assert desk.run(*left[1].split()[1:]).code == 0
     assert server.streams() == []
     assert "To delete" not in desk.run("status", "bench.ledger.db").out
+
+
+# -- how it begins -----------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_is_spent_just_then_is_waited_for(desk: Desk, serve: Callable[..., Server]) -> None:
+    """The first look meets a 429: it is said how long is waited, and the bench is put on after that."""
+    server = serve(rate=0.1, burst=1)
+    server.seed(webhook("other"))
+    ended = desk.run(*command(server, "--duration", "0.1s", "--json"))
+    assert "the tenant's budget of requests is spent (429): it is looked at again in" in ended.err, ended
+    assert ended.json["requests"] == 5
+
+
+def test_a_budget_that_stays_spent_is_told_as_such(desk: Desk, serve: Callable[..., Server]) -> None:
+    """It is looked at three times; the remedy says nothing of addresses and scopes."""
+    server = serve(throttling=["sandbox"])
+    ended = desk.run(*command(server))
+    assert ended.code == 4, ended
+    assert "its budget of requests is spent (429)" in ended.err
+    assert "Check the address" not in ended.err
+    assert server.requests() == 0
+
+
+def test_a_ledger_in_which_nothing_is_left_makes_room_for_another_target(desk: Desk, server: Server) -> None:
+    """From one folder one tenant after the other is benched; a ledger that still knows streams stays, and is refused.
+
+    What was renamed is whole, and can be reported.
+    """
+    other = ["bench", "--base-url", server.url_of("other"), "--rate", "50/s", "--duration", "0.1s"]
+    assert desk.run(*command(server, "--duration", "0.1s")).code == 0
+    ended = desk.run(*other, "--keep")
+    assert ended.code == 0, ended
+    assert "where nothing is left of them: it is bench.ledger.db.1 now" in ended.err
+    assert desk.states("bench.ledger.db") == {"created": 5}
+    assert desk.run("report", "bench.ledger.db.1", "--json").json["records"]["undone"] == 5
+    refused = desk.run(*command(server))
+    assert (refused.code, "bench --clean bench.ledger.db" in refused.err) == (2, True), refused
+    assert len(server.streams("other")) == 5
+    assert desk.run("bench", "--clean", "bench.ledger.db").code == 0
+    assert server.streams("other") == []
 
 
 # -- exit codes --------------------------------------------------------------------------------------------------------

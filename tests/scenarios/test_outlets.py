@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkstreams.sandbox.settings import scopes_without
 from tests.scenarios.rig import INT, Desk, Running, Server, once_each, until, webhooks
 
 ROWS = webhooks(60)
@@ -82,3 +83,23 @@ def test_a_token_server_that_never_answers_does_not_hold_up_an_interrupted_run(
             ended = running.wait()
     assert ended.code == 130, ended
     assert desk.states() == {"pending": 60}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_figures_that_cannot_be_printed_hide_neither_the_end_of_a_command_nor_what_it_tells(
+    desk: Desk, serve: Callable[..., Server]
+) -> None:
+    """`undo --json` that was refused still exits with 4; `export --json` still lists the secrets to be filled in."""
+    server = serve(scopes=scopes_without(["delete:event_streams"]))
+    assert desk.provision(server, desk.write("in.jsonl", webhooks(2))).code == 0
+    where = ["--base-url", server.url, "--json"]
+    for command, code, told in (
+        (["undo", "in.ledger.db", "--yes"], 4, "No space left on device"),
+        (["export", "--output", "out.jsonl"], 1, "S0_TOKEN"),
+    ):
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "bulkstreams", *command, *where],
+                cwd=desk.folder, env=desk.environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            )  # fmt: skip
+        assert (ended.returncode, told in ended.stderr) == (code, True), ended

@@ -13,7 +13,7 @@ import orjson
 
 from bulkstreams.core.reach import Whose, whose
 from bulkstreams.errors import UsageError
-from bulkstreams.ledger import LedgerReader
+from bulkstreams.ledger import LedgerReader, put_aside
 
 _BENCH: Final = '{"bench":'
 
@@ -65,3 +65,22 @@ def check_ledger(path: Path, *, cleans: bool) -> str | None:
                 hint=f"Delete them first: bulkstreams bench --clean {path}; or name another with --ledger FILE.",
             )
     return sources[-1] if sources else None
+
+
+def make_room(path: Path, name: str, address: str) -> str | None:
+    """Put a bench's ledger aside that was made for another tenant, where nothing is left; say so, if it was done.
+
+    Nothing of it is of any use at this one, and it would be refused for ever.
+    """
+    if not path.exists():
+        return None
+    with LedgerReader(path) as reader:
+        before = reader.default_address() or address
+        known = reader.addresses().get(name, address)
+        if (before == known == address) or reader.unsettled_at_tenants() or reader.changed_since():
+            return None
+    aside = put_aside(path)
+    where = before if before != address else known
+    return (
+        None if aside is None else f"{path} was of benches at {where}, where nothing is left of them: it is {aside} now"
+    )

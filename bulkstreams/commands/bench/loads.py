@@ -21,6 +21,7 @@ from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
 from bulkstreams.commands.bench.moulding import Moulds
 from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Searching
+from bulkstreams.commands.bench.reaching import reach
 from bulkstreams.commands.bench.token import KeptToken
 from bulkstreams.commands.room import open_files
 from bulkstreams.commands.wiring import Wiring
@@ -37,7 +38,7 @@ from bulkstreams.engine.making import Making, lead_of
 from bulkstreams.engine.metering import Meter
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.engine.supply import MOST_AHEAD, Supply, within
-from bulkstreams.errors import StoppedError, first_cause
+from bulkstreams.errors import first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim, Failure, Problem, Reply, TenantName
 from bulkstreams.schema import read_error, secrets_in
@@ -138,7 +139,7 @@ class Bench:
                 self._client = Client(session, plan.base_url, self._settings.timeout_s)
                 self._token = KeptToken(self._wiring.credential(self.tenant, for_tokens))
                 await self._token.fetch()
-                await self._reach(plan.base_url)
+                await reach(plan.base_url, self._look, self._rest, self._live.phase)
                 with closing(new_alarm()) as self._alarm:
                     await self._beside_the_recorder()
         except BaseExceptionGroup as group:
@@ -168,21 +169,18 @@ class Bench:
                 await self._searched(plan)
             group.cancel_scope.cancel()
 
-    async def _reach(self, base_url: str) -> None:
-        """See that the tenant answers to this token; raise StoppedError where it does not: then nothing was sent."""
+    async def _look(self) -> Reply | Failure:
         answer = await self._client.page(None, self._token.text)
         if isinstance(answer, Reply):
             self._server_clock.heard(answer.headers, self._clock.monotonic())
-        if isinstance(answer, Failure) or answer.status != 200:
-            why = (
-                answer.reason
-                if isinstance(answer, Failure)
-                else f"it answered {answer.status} to a look at its streams"
-            )
-            raise StoppedError(
-                f"{base_url} cannot be benched: {why}.",
-                hint="Check the address, and that the token has create:, read: and delete:event_streams.",
-            )
+        return answer
+
+    async def _rest(self, seconds: float) -> bool:
+        """Wait, unless the bench is stopped; return whether it goes on."""
+        with anyio.CancelScope() as self._waiting:
+            if self.stopped is None:
+                await anyio.sleep(seconds)
+        return self.stopped is None
 
     async def _open(self, schedule: Schedule, what: str = "load") -> Measured:
         """Follow a schedule, with a warm-up before it."""
@@ -243,8 +241,7 @@ class Bench:
             load = await self._open(Schedule([steady(round(rate, 3), seconds)]), f"probe of {rate_words(rate)}")
             if self.stopped is None:
                 search.take(_judged(plan.goal, rate, load))
-                with anyio.CancelScope() as self._waiting:
-                    await anyio.sleep(REST_S)
+                await self._rest(REST_S)
         found = search.next()
         self.ended = found if isinstance(found, Ended) else None
 

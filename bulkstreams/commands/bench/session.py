@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from bulkstreams.commands.bench.allowed import make_room
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
@@ -160,6 +161,10 @@ async def open_bench(
     settings.require_default()
     rules = Rules(settings.allow_unknown_events)
     moulds = Moulding(options, SecretResolver(environment, Path.cwd()), rules, live.phase).read()
+    located = Wiring(settings, SecretResolver(environment, settings.folder)).locate(None)
+    assert not isinstance(located, Problem)
+    if moved := make_room(options.ledger, *located):
+        live.phase(moved)
     with Ledger.open(options.ledger) as ledger:
         bench = Bench(ledger, options, settings, environment, live, moulds)
         yield BenchSession(ledger, bench, options, of_bench(options, settings))
