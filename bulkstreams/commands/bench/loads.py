@@ -123,7 +123,8 @@ class Bench:
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
         await ledger.begin_reading(source_of(prefix), time.time())
-        moulds = await Moulding(ledger, self._options, self._secrets, self._rules, self._live.phase).read()
+        moulding = Moulding(ledger, self._options, self.tenant, self._secrets, self._rules, self._live.phase)
+        moulds = await moulding.read()
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
 
