@@ -20,6 +20,7 @@ from bulkstreams.commands.metering import Metered
 from bulkstreams.errors import ExitCode, first_cause
 
 Report = TypeVar("Report", covariant=True)
+Value = TypeVar("Value")
 
 
 class Attended(Protocol[Report]):
@@ -49,26 +50,39 @@ async def attend(session: Attended[Report], live: Live, kind: ProgressKind) -> R
     return await attend_with(session, lambda: show(live, kind, console()), *telling)
 
 
-async def attend_with(session: Attended[Report], *beside: Beside) -> Report:
-    """Execute a session to its end, however that comes, and beside it what shows how it stands."""
-    with watch_reader(lambda: session.stop("nobody reads standard error any more")):
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_watch_signals, session)
-                for one in beside:
-                    group.start_soon(one)
-                ended = await session.execute()
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as trouble:
-            raise first_cause(trouble) from None
-        return ended
+async def attend_with(session: Attended[Report], *beside: Beside, minds: Callable[[], bool] = lambda: True) -> Report:
+    """Execute a session to its end, however that comes, and beside it what shows how it stands.
+
+    `minds`: whether it is to end, just then, because its reader leaves or its terminal closes.
+    """
+
+    def left() -> None:
+        if minds():
+            session.stop("nobody reads standard error any more")
+
+    with watch_reader(left):
+        return await with_beside(session.execute, lambda: _watch_signals(session, minds), *beside)
 
 
-async def _watch_signals(session: Attended[object]) -> None:
+async def with_beside(work: Callable[[], Coroutine[Any, Any, Value]], *beside: Beside) -> Value:
+    """Do some work to its end while other things go on beside it, and return what it gives."""
+    try:
+        async with anyio.create_task_group() as group:
+            for one in beside:
+                group.start_soon(one)
+            ended = await work()
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as trouble:
+        raise first_cause(trouble) from None
+    return ended
+
+
+async def _watch_signals(session: Attended[object], minds: Callable[[], bool]) -> None:
     with anyio.open_signal_receiver(*heeded()) as received:
         async for number in received:
+            # A terminal that closes says so twice: through its shell, and through the system.
+            if number == signal.SIGHUP and (session.interrupted is not None or not minds()):
+                continue
             if session.interrupted is None:
                 say("draining: requests under way end in order, nothing new starts; once more to leave at once")
-            elif number == signal.SIGHUP:
-                continue  # a terminal that closes says so twice: through its shell, and through the system
             session.interrupt(SIGNALS[number])

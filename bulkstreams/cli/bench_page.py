@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.cli.bench_text import itself, late
+from bulkstreams.cli.bench_text import doubted, itself, late, timed
 from bulkstreams.cli.extras import not_installed
 from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.telling import say
@@ -55,7 +55,7 @@ def _check(target: Path, others: Sequence[Path]) -> None:
 
 
 def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
-    """Return all that the page shows: the figures as they are printed, the series, and the words of the summary."""
+    """Return all that the page shows: the figures as they are printed, series, the summary's words, settings."""
     return {
         **ended.everything,
         "figures": ended.figures,
@@ -64,5 +64,8 @@ def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
         "stopped": ended.stopped,
         "examples": dict(ended.examples),
         "late": list(late(ended.figures)),
+        "doubted": list(doubted(ended.figures)),
+        "timed": list(timed(ended.figures)),
         "itself": itself(ended.figures),
+        "in_force": ended.in_force,
     }

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from bulkstreams.core.soundness import BEYOND, SWAY, Doubt
 from bulkstreams.histogram import MEASURES
 
 MOST_PERIODS: Final = 3
+
+_TIMES: Final = {
+    "response, from schedule": "response_time_ms",
+    "service, from sending": "service_time_ms",
+    "start delay": "start_delay_ms",
+}
+_DOUBTS: Final = {
+    Doubt.LATE: "may not be what the server does, by those that began late, or never",
+    Doubt.DELAY: f"may not be what the server does: the client's own start delay is more than {SWAY:.0%} as long",
+    Doubt.FEW: f"say little: fewer than {BEYOND} of these requests lie beyond",
+}
 
 
 def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[str, str]) -> Iterator[str]:
@@ -16,6 +28,7 @@ def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[s
         yield f"stopped early: {stopped}"
     yield _rates(figures)
     yield from _latencies(figures)
+    yield from (f"  {text}" for text in timed(figures))
     yield f"answers: {_answers(figures)}"
     yield from (f"  {status}: {text}" for status, text in examples.items())
     yield from late(figures)
@@ -38,9 +51,18 @@ def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
     yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in MEASURES)
-    for title, key in (("response, from schedule", "response_time_ms"), ("service, from sending", "service_time_ms")):
+    for title, key in _TIMES.items():
         values = figures[key]
         yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
+
+
+def timed(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield of which requests the times are, where that is not all of them."""
+    whole, known, unreached = (figures[name] for name in ("requests", "timed_requests", "unreached"))
+    if known < whole:
+        waited = whole - known - unreached
+        others = [(unreached, f"{unreached:,} did not reach the server"), (waited, f"{waited:,} had not ended")]
+        yield f"times are of {known:,} of {whole:,} requests: {', '.join(text for count, text in others if count)}"
 
 
 def _number(value: float | None) -> str:
@@ -91,14 +113,19 @@ def _client(figures: Mapping[str, Any]) -> Iterator[str]:
             f"THE CLIENT WAS THE BOTTLENECK for {client['spoiled_share']:.1%} of the requests: "
             "the percentiles say more of it than of the server"
         )
-    elif figures["unsound"]:
-        names = ", ".join(figures["unsound"])
-        yield f"  so these may not be what the server does: {names} (marked ?)"
+    yield from (f"  {text}" for text in doubted(figures))
     periods = client["saturated_periods"]
     for one in periods[:MOST_PERIODS]:
         yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"
     if len(periods) > MOST_PERIODS:
         yield f"  … and {len(periods) - MOST_PERIODS:,} more such periods"
+
+
+def doubted(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which measures are doubtful though the client was not the bottleneck, by why."""
+    for doubt, words in _DOUBTS.items():
+        if names := [name for name, why in figures["unsound_why"].items() if why == doubt]:
+            yield f"{', '.join(names)} (marked ?) {words}"
 
 
 _ENDS: Final = {

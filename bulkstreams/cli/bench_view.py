@@ -37,13 +37,15 @@ class BenchView:
         self._say = say
         self._what = ""
         self._meter: Meter | None = None
+        self._between: str | None = None
 
     def begins(self, what: str, meter: Meter) -> None:
         """Show another load from now on."""
-        self._what, self._meter = what, meter
+        self._what, self._meter, self._between = what, meter, None
 
     def phase(self, what: str) -> None:
-        """Tell that something else than a load goes on."""
+        """Tell that something else than a load goes on: the figures of the last load would be stale now."""
+        self._between = what
         self._say(what)
 
     async def show(self, kind: ProgressKind, console: Console) -> None:
@@ -52,13 +54,16 @@ class BenchView:
             _figure()  # loaded now, before anything is timed
             with RichLive(console=console, auto_refresh=False, transient=True) as view:
                 while True:
-                    view.update(self.picture(console.width), refresh=True)
+                    view.update(self._now(console.width), refresh=True)
                     await anyio.sleep(DRAWN_EVERY_S)
         elif kind is ProgressKind.PLAIN:
             while True:
                 await anyio.sleep(PLAIN_EVERY_S)
-                if self._meter is not None:
+                if self._meter is not None and self._between is None:
                     console.print(Text(self.line()))
+
+    def _now(self, width: int) -> Group:
+        return self.picture(width) if self._between is None else Group(Text(self._between))
 
     def line(self) -> str:
         """Return how the load stands, as one line."""
@@ -104,7 +109,8 @@ def _figures(meter: Meter) -> Iterator[str]:
     offered = "" if meter.schedule is None else f" of {point.offered / point.seconds:,.1f}/s offered"
     yield f"{point.sent / point.seconds:,.1f}/s{offered}"
     if point.p50_ms is not None:
-        yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}"
+        of = "" if point.timed == point.done else f" of {point.timed:,} of {point.done:,} that reached the server"
+        yield f"p50 {_ms(point.p50_ms)} · p99 {_ms(point.p99_ms)}{of}"
     yield f"{point.under_way:,} under way"
     if point.overdue:
         yield f"{point.overdue:,} overdue"

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
-from bulkstreams.cli import flags
-from bulkstreams.cli.attending import attend, attend_with
-from bulkstreams.cli.bench_page import Writing, page_at
+from bulkstreams.cli import bench_ending, flags
+from bulkstreams.cli.bench_page import page_at
 from bulkstreams.cli.bench_plan import plan_of, span_of
-from bulkstreams.cli.bench_text import summary
-from bulkstreams.cli.bench_view import BenchView
 from bulkstreams.cli.loop import run_loop
-from bulkstreams.cli.progress import ProgressKind, choose, console
-from bulkstreams.cli.telling import fail, print_json, print_text, say
+from bulkstreams.cli.progress import ProgressKind, choose
+from bulkstreams.cli.telling import finish_with, print_json, say
 from bulkstreams.commands.bench.allowed import check_host, check_ledger
-from bulkstreams.commands.bench.in_force import CLEANING
-from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE, RATE, BenchOptions, BenchReport
-from bulkstreams.commands.bench.session import open_bench, open_clearing
-from bulkstreams.commands.errands import ErrandReport, open_errands
-from bulkstreams.commands.live import Live
-from bulkstreams.commands.prospect import ErrandOptions
+from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE, RATE, BenchOptions
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load
-from bulkstreams.core.errands import Kind
-from bulkstreams.errors import BulkstreamsError, UsageError
+from bulkstreams.errors import NoLedgerError, UsageError
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.secrets import read_token_file
 
@@ -92,20 +82,26 @@ def bench(
 
     A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any-token, and --base-url http://127.0.0.1:8025.
     """
+    if clean is not None:
+        _check_clean(
+            clean,
+            {
+                "INPUT": inputs, "--template": template, "--rate": rate, "--stages": stages, "--duration": duration,
+                "--warmup": warmup != "0s", "--concurrency": concurrency, "--closed-loop": closed_loop,
+                "--search": search, "--ledger": ledger, "--keep": keep, "--html": html,
+            },
+        )  # fmt: skip
     given = Flags(
         tenant=tenant, config=config, base_url=base_url or (None if tenant else _address_in(clean)), timeout=timeout,
         token=None if token_file is None else read_token_file(token_file), allow_unknown_events=allow_unknown_events,
     )  # fmt: skip
     settings = load(given, os.environ, Path.cwd())
-    kind = choose(progress, os.environ)
+    asked = bench_ending.Asked(settings=settings, kind=choose(progress, os.environ), flags=_naming(given, token_file))
     if clean is not None:
-        if html is not None:
-            raise UsageError("--clean only deletes: there is nothing that --html could show.", hint="Leave one out.")
         mark = check_ledger(clean, cleans=True)
-        cleaned = run_loop(lambda: _clean_up(clean, mark or "", settings, kind))
-        if as_json:
-            print_json(cleaned.figures)
-        raise typer.Exit(cleaned.exit_code)
+        cleaned = run_loop(lambda: bench_ending.clean(clean, mark or "", asked))
+        code = int(cleaned.exit_code)
+        raise typer.Exit(finish_with(code, lambda: print_json(cleaned.figures)) if as_json else code)
     options = BenchOptions(
         plan=plan_of(rate, stages, duration, search, concurrency, closed_loop=closed_loop),
         ledger=ledger or LEDGER, inputs=inputs or (), template=template, warmup_s=float(span_of(warmup, "--warmup")),
@@ -114,9 +110,20 @@ def bench(
     _check(options, settings, approved=approved_load_test)
     files = [*map(Path, options.inputs), options.ledger, *(one for one in (template, stages) if one is not None)]
     with page_at(html, settings.require_default().base_url, files) as write:
-        ended = run_loop(lambda: _bench(options, settings, kind))
-        code = _finish(ended, options, settings, kind, write, as_json=as_json)
+        code = run_loop(lambda: bench_ending.bench_it(options, asked, write, as_json=as_json))
     raise typer.Exit(code)
+
+
+def _check_clean(ledger: Path, others: Mapping[str, object]) -> None:
+    """Refuse what would be passed over in silence where nothing is done but to delete, and a ledger that is none."""
+    for flag, given in others.items():
+        if given:
+            raise UsageError(f"--clean only deletes: {flag} means nothing there.", hint="Leave one out.")
+    if not ledger.exists():
+        raise NoLedgerError(
+            f"there is no ledger {ledger}.",
+            hint=f"LEDGER is the file that `bulkstreams bench` wrote: {LEDGER}, unless --ledger named another.",
+        )
 
 
 def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None:
@@ -130,69 +137,13 @@ def _check(options: BenchOptions, settings: Settings, *, approved: bool) -> None
     check_ledger(options.ledger, cleans=False)
 
 
-async def _bench(options: BenchOptions, settings: Settings, kind: ProgressKind) -> BenchReport:
-    view = BenchView(say)
-    say(f"what is created is noted in {options.ledger}; should this be killed: {_to_clean(options.ledger)}")
-    async with open_bench(options, settings, os.environ, view) as session:
-        ended = await attend_with(session, lambda: view.show(kind, console()))
-    if kind is ProgressKind.BAR:
-        console().print(view.picture(console().width))
-    return ended
-
-
-def _finish(
-    ended: BenchReport, options: BenchOptions, settings: Settings, kind: ProgressKind, write: Writing, *, as_json: bool
-) -> int:
-    """Delete what was created, and tell it all; return the exit code."""
-    if not as_json:
-        print_text("\n".join(summary(ended.figures, ended.stopped, ended.examples)))
-    code, left = int(ended.exit_code), ended.created + ended.in_doubt
-    try:
-        write(ended)
-    except BulkstreamsError as error:  # what was created is deleted whatever becomes of the page
-        code = fail(error)
-    if left and (options.keep or ended.cut_off):
-        say(f"{left:,} streams are left at the tenant, or may be; to delete them: {_to_clean(options.ledger)}")
-    elif left:
-        try:
-            cleaned = run_loop(lambda: _undo(options.ledger, settings, kind))
-            ended.figures["cleaned"] = cleaned.figures["records"]
-            code = code or int(cleaned.exit_code)
-        except BulkstreamsError as error:  # what was measured is told whatever becomes of the cleaning
-            code = fail(error)
-            say(f"to delete what is left: {_to_clean(options.ledger)}")
-    ended.figures["exit_code"] = code
-    if as_json:
-        print_json(ended.figures)
-    return code
-
-
-def _to_clean(ledger: Path) -> str:
-    return shlex.join(["bulkstreams", "bench", "--clean", str(ledger)])
-
-
-# -- cleaning ----------------------------------------------------------------------------------------------------------
-
-
-async def _clean_up(path: Path, mark: str, settings: Settings, kind: ProgressKind) -> ErrandReport:
-    """Look up what a bench that died may have created, and delete all that it did create."""
-    async with open_clearing(path, mark, settings, os.environ) as session:
-        for tenant, reason in (await attend(session, Live(say), kind)).items():
-            say(f"stopped {tenant}: {reason}")
-    return await _undo(path, settings, kind)
-
-
-async def _undo(path: Path, settings: Settings, kind: ProgressKind) -> ErrandReport:
-    """Delete what a bench's ledger knows to have been created."""
-    live, options = Live(say), ErrandOptions(kind=Kind.UNDO, ledger=path, command=CLEANING)
-    async with open_errands(options, settings, os.environ, live) as session:
-        ended = await attend(session, live, kind)
-    records: Mapping[str, Any] = ended.figures["records"]
-    parts = [f"{count:,} {name}" for name, count in records.items() if name != "total" and count]
-    say(f"cleaned: {', '.join(parts) or 'nothing was there'}")
-    if ended.exit_code:
-        say(f"to go on with it: {_to_clean(path)}")
-    return ended
+def _naming(given: Flags, token_file: Path | None) -> list[str]:
+    """Return the flags that name the tenant to another command, as they named it to this one."""
+    named = (
+        ("--config", given.config), ("--tenant", given.tenant), ("--base-url", given.base_url),
+        ("--token-file", token_file),
+    )  # fmt: skip
+    return [word for flag, value in named if value is not None for word in (flag, str(value))]
 
 
 def _address_in(ledger: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -51,6 +51,18 @@ def print_json(value: Any) -> None:
     print_text(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
+def finish_with(code: int, tell: Callable[[], None]) -> int:
+    """Tell the last on standard output; return `code`, or that of an output which took nothing where all went well."""
+    try:
+        tell()
+    except typer.Exit as gone:
+        return code or gone.exit_code
+    except OutputError as error:
+        failed = fail(error)
+        return code or failed
+    return code
+
+
 def print_figures(figures: dict[str, Any], as_json: bool, verb: str) -> None:
     """Tell the counts of a command that sends nothing: `verb` says what it did with the records."""
     if as_json:
@@ -70,12 +82,7 @@ def finish(ended: RunReport, trouble: str | None, *, as_json: bool) -> int:
     if not as_json:
         _tell(ended)
     else:
-        try:
-            print_json(ended.figures)
-        except typer.Exit as gone:
-            code = code or gone.exit_code
-        except OutputError as error:
-            code = code or fail(error)
+        code = finish_with(code, lambda: print_json(ended.figures))
     if trouble is not None:
         code = code or fail(_lost(trouble, ended.figures["ledger"]))
     return code

@@ -24,7 +24,10 @@ from bulkstreams.secrets import SecretResolver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrandOptions:
-    """What is asked of one command, beside the settings; `command` is what it is called, where not by its kind."""
+    """What is asked of one command, beside the settings; `command` is what it is called, where not by its kind.
+
+    `newest`: only streams of the ledger's newest reading.
+    """
 
     kind: Kind
     ledger: Path
@@ -34,6 +37,7 @@ class ErrandOptions:
     limit: int | None = None
     manner: Manner = field(default_factory=Manner)
     command: str | None = None
+    newest: bool = False
 
 
 def plan_of(options: ErrandOptions, settings: Settings, reader: LedgerReader) -> Plan:
@@ -48,7 +52,8 @@ def plan_of(options: ErrandOptions, settings: Settings, reader: LedgerReader) ->
         tenants = [name for name, at in known.items() if name == options.tenant or at == address]
         if not tenants:
             raise no_such_tenant(reader, options.tenant)
-    return Plan(states=options.states, tenants=tenants, event=options.event)
+    since = reader.newest_reading() if options.newest else 0
+    return Plan(states=options.states, tenants=tenants, event=options.event, since=since)
 
 
 def check_event(event: str | None, settings: Settings) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from bulkstreams.commands.terraform import as_terraform
+from bulkstreams.core.cells import cell
 from bulkstreams.errors import InputChangedError, InputError, UsageError
 from bulkstreams.ledger import RESULT_COLUMNS, LedgerReader, Result
 from bulkstreams.model import State
@@ -23,9 +23,6 @@ from bulkstreams.schema import line_digest
 from bulkstreams.source import Input, open_input
 
 _INSTANTS = frozenset({"first_sent_at", "settled_at"})
-
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-"""How a cell begins that a spreadsheet may take for a formula, or that begins like one which was kept from it."""
 
 
 class Format(StrEnum):
@@ -96,19 +93,11 @@ def as_csv(results: Iterable[Result]) -> Iterator[str]:
     writer = csv.DictWriter(out, (*RESULT_COLUMNS, "delivery", "delivery_message") if tested else RESULT_COLUMNS)
     writer.writeheader()
     for result in () if first is None else chain((first,), rows):
-        writer.writerow({column: _cell(value) for column, value in row(result).items()})
+        writer.writerow({column: cell(value) for column, value in row(result).items()})
         yield out.getvalue()
         out.seek(0)
         out.truncate()
     yield out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from running a text: behind an apostrophe it is shown and not run. Numbers are as they are.
-
-    A text that begins with apostrophes and then such a sign gets another, so that one less is always the text itself.
-    """
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def as_input(results: Iterable[Result], folder: Path) -> Iterator[bytes]:

@@ -237,8 +237,18 @@ async def open_session(
         yield RunSession(ledger, make(ledger, job), live, told, smoke)
 
 
+def _is_no_text(name: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def check_inputs(inputs: Sequence[str]) -> None:
-    """Raise UsageError where the same input is named twice: its lines would all be duplicates of themselves."""
+    """Raise UsageError where an input's name is bytes that are no text, so that no ledger can hold it.
+
+    Or where one is named twice: its lines would all be duplicates of themselves.
+    """
+    nameless = next((name for name in inputs if _is_no_text(name)), None)
+    if nameless is not None:
+        raise UsageError(f"the name of the input {nameless!r} is no text.", hint="Rename the file, or give it as -.")
     twice = next((name for i, name in enumerate(inputs) if name in inputs[:i]), None)
     if twice is not None:
         raise UsageError(f"the input {twice} is named twice.", hint="Name each input once.")

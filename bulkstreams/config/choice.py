@@ -22,6 +22,7 @@ from bulkstreams.config.tenants import (
     check_domain,
     is_domain,
     name_of_url,
+    without_user,
 )
 from bulkstreams.errors import UsageError
 from bulkstreams.model import TenantName
@@ -68,7 +69,7 @@ def _meant(wanted: Found, tenants: Mapping[str, Tenant], pace: Mapping[str, Any]
     if not is_domain(domain):
         close = get_close_matches(wanted.value, list(tenants), n=1)
         raise UsageError(
-            f"{wanted.where}: {wanted.value!r} is neither a configured tenant nor a domain"
+            f"{wanted.where}: {without_user(wanted.value)!r} is neither a configured tenant nor a domain"
             f"{f' (did you mean {close[0]}?)' if close else ''}.",
             hint=f"Configured: {', '.join(tenants) or 'none'}.",
         )

@@ -28,6 +28,7 @@ from bulkstreams.config.tenants import (
     check_domain,
     is_domain,
     is_loopback,
+    without_user,
 )
 from bulkstreams.errors import UsageError
 from bulkstreams.model import Problem, TenantName
@@ -97,10 +98,11 @@ class Settings:
             return Problem(path="tenant", message=message)
         close = get_close_matches(name, list(self.tenants), n=1)
         near = f' (did you mean "{close[0]}"?)' if close else ""
+        shown = without_user(name)[:60]
         known = ", ".join(islice(self.tenants, MOST_NAMED)) or "none"
         if len(self.tenants) > MOST_NAMED:
             known += f" and {len(self.tenants) - MOST_NAMED:,} more"
-        return Problem(path="tenant", message=f'unknown tenant "{name[:60]}"{near}; configured: {known}')
+        return Problem(path="tenant", message=f'unknown tenant "{shown}"{near}; configured: {known}')
 
     def _no_default(self) -> str:
         known = ", ".join(list(self.tenants)[:MOST_NAMED])

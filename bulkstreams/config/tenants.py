@@ -111,10 +111,15 @@ def check_domain(text: str, where: str) -> str:
     bare = bare_domain(text)
     if not is_domain(bare):
         raise UsageError(
-            f"{where}: {text.rpartition('@')[2]!r} is not a domain.",
+            f"{where}: {without_user(text)!r} is not a domain.",
             hint="A tenant's domain looks like acme.eu.auth0.com, without a path.",
         )
     return bare
+
+
+def without_user(text: str) -> str:
+    """Return what an error may show of a text in a domain's place: a URL may hold a user and a password before an @."""
+    return text.rpartition("@")[2]
 
 
 def is_domain(text: str) -> bool:

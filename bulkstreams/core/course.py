@@ -6,11 +6,11 @@ It is for pictures: this module must never be what a decision or a total rests o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bulkstreams.core.waiting import Wait, WaitKind
+from bulkstreams.core.waiting import PAUSES, Wait, WaitKind
 
 LEAST_S: Final = 0.1
 """Seconds of the shortest stretch."""
@@ -75,12 +75,16 @@ class _Spell:
 
     def cut(self, now: float) -> None:
         if self.until > now:
-            self.seconds -= self.until - max(now, self.began)
-            self.until, self.is_news = max(now, self.began), True
+            ended = max(now, self.began)
+            self.seconds = max(0.0, self.seconds - (self.until - ended))  # a sum of floats may be a hair too small
+            self.until, self.is_news = ended, True
 
 
 class Pauses:
-    """When nothing went to which tenant. What lies less than `gap_s` apart is one. Instants are monotonic seconds."""
+    """When nothing went to which tenant. What lies less than `gap_s` apart is one. Instants are monotonic seconds.
+
+    A tenant is in one pause at a time: one of another kind takes the place of what is left of the one before it.
+    """
 
     def __init__(self) -> None:
         self.gap_s = LEAST_S
@@ -92,6 +96,7 @@ class Pauses:
         if pause.until is None or pause.until <= now:
             return
         key = (tenant, pause.kind)
+        self._cut(tenant, PAUSES - {pause.kind}, now)
         spell = self._spells.get(key)
         if spell is not None and now - spell.until <= self.gap_s:
             spell.extend(pause.until, now, pause.reason)
@@ -102,9 +107,7 @@ class Pauses:
 
     def cut(self, tenant: str, now: float) -> None:
         """Take note that nobody waits for a tenant any longer."""
-        for (name, _), spell in self._spells.items():
-            if name == tenant:
-                spell.cut(now)
+        self._cut(tenant, PAUSES, now)
 
     def end(self, now: float) -> None:
         """Take note that nobody waits for any tenant any longer."""
@@ -116,6 +119,11 @@ class Pauses:
         told, self._over = [*self._over, *self._news()], []
         self._spells = {key: one for key, one in self._spells.items() if now - one.until <= self.gap_s}
         return told
+
+    def _cut(self, tenant: str, kinds: Iterable[WaitKind], now: float) -> None:
+        for kind in kinds:
+            if (spell := self._spells.get((tenant, kind))) is not None:
+                spell.cut(now)
 
     def _news(self) -> Iterator[Paused]:
         for key, spell in self._spells.items():

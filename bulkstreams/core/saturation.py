@@ -1,4 +1,4 @@
-"""Whether the client was the bottleneck of a load, second by second, and which figures that spoils.
+"""Whether the client was the bottleneck of a load, second by second.
 
 A server may be as slow as it likes: that shows in the latencies, and spoils nothing. The client is the bottleneck where
 its own loop comes late to what is due, where it is at work all the time, or where requests begin late though a
@@ -26,10 +26,6 @@ LATE_SHARE: Final = 0.05
 
 SPOILED: Final = 0.01
 """Share of all requests that may fall into such seconds before percentiles are called unsound."""
-
-
-TAILS: Final = {"p50": 0.5, "p90": 0.1, "p95": 0.05, "p99": 0.01, "p999": 0.001, "max": 0.0, "mean": 0.01}
-"""The share of requests beyond a measure; a mean is moved by as few as a high percentile."""
 
 
 class Cause(StrEnum):
@@ -97,18 +93,6 @@ def judge(spans: Iterable[Span]) -> Verdict:
     spoiled = sum(span.due for span in kept if trouble(span) is not None)
     share = spoiled / due if due else 0.0
     return Verdict(saturated=share > SPOILED, share=share, periods=tuple(_periods(kept)))
-
-
-def unsound(verdict: Verdict, missed_share: float) -> tuple[str, ...]:
-    """Return the measures of which more than half of what lies beyond them may be wrong, or missing.
-
-    `missed_share`: of the requests, those that began late by the client's own doing, or never; one is enough to spoil
-    the longest.
-    """
-    if verdict.saturated:
-        return tuple(TAILS)
-    share = max(verdict.share, missed_share)
-    return tuple(name for name, tail in TAILS.items() if share > tail / 2)
 
 
 def _periods(spans: Iterable[Span]) -> Iterator[Period]:

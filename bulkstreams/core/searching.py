@@ -6,23 +6,24 @@ whether the client was able to: that is told with each probe.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from bulkstreams.core.soundness import fewest
+
 TOLERANCE: Final = 0.05
 """How far apart, as a share, the highest rate that kept the goal and the lowest that broke it may be at the end."""
 
 MOST_PROBES: Final = 24
 
-BEYOND: Final = 10
-"""Requests beyond a percentile that a probe needs, so that the percentile is more than one accident."""
-
 LONGEST_S: Final = 60.0
-"""The longest that a probe is made for that reason."""
+"""The longest that a probe is made for its measure to be more than an accident."""
+
+LEAST_FOR_MAX: Final = 1000
+"""Requests for a goal that is for the longest: of a few it says little of what a server may take."""
 
 MOST_ERRORS: Final = 0.01
 """The share of requests that may fail in a probe that keeps its goal."""
@@ -64,8 +65,7 @@ class Goal:
 
     def least_requests(self) -> int:
         """Return how many requests a probe needs for the measure to mean something."""
-        share = {"p90": 0.1, "p95": 0.05, "p99": 0.01, "p999": 0.001, "max": 0.01}.get(self.measure, 0.5)
-        return math.ceil(BEYOND / share)
+        return LEAST_FOR_MAX if self.measure == "max" else fewest(self.measure)
 
 
 class GoalError(ValueError):

@@ -1,5 +1,6 @@
 """How a run goes, noted in its ledger as it goes: what was asked of the tenants, stretch by stretch, and the pauses.
 
+A stretch of a long run takes minutes; what it has come to is noted as it grows, so that a death costs a second of it.
 Counters are looked at now and then, and what they grew by is noted: nothing is added to the hot path for it.
 This module must never ask a lane to wait, nor note a stretch in which nothing was asked.
 """
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 
-from bulkstreams.core.course import Asked, Paused, Pauses, stretch_s
+from bulkstreams.core.course import LEAST_S, Asked, Paused, Pauses, stretch_s
 from bulkstreams.core.metrics import Tally
 from bulkstreams.engine.noting import keep_noting
 from bulkstreams.engine.tools import Clock
@@ -52,13 +53,14 @@ class Course:
         self._asked: list[Asked] = []
         self._counts = _counts(tally)
         self._budget: float | None = None
-        self._began = self._looked = self._noted = clock.monotonic()
+        self._began = self._noted = clock.monotonic()
+        self._open(self._began)
 
     async def keep(self, book: CourseBook) -> None:
         """Note in `book` how it goes, until cancelled, and then the rest. Raises the ledger's errors."""
         try:
             while True:
-                await anyio.sleep(self._pauses.gap_s)
+                await anyio.sleep(min(self._pauses.gap_s, EVERY_S / 2))
                 await self._step(book)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S):
@@ -81,15 +83,21 @@ class Course:
         self._pauses.end(now)
         await self._note(book, now)
 
+    def _open(self, now: float) -> None:
+        """Begin a stretch."""
+        self._opened, self._opened_at = now, self._clock.wall()
+        self._is_empty = True
+
     def _look(self, now: float) -> None:
-        """Take down what was asked since the last look."""
-        seconds, self._looked = now - self._looked, now
+        """Take down what was asked since the last look; a stretch begins with the first look at which anything was."""
         counts, before = _counts(self._tally), self._counts
         self._counts = counts
         if counts != before:
             requests, retries, throttled, lookups = (one - other for one, other in zip(counts, before, strict=True))
-            began = self._clock.wall() - seconds
-            self._asked.append(Asked(began, seconds, requests, retries, throttled, lookups, self._budget))
+            seconds, self._is_empty = now - self._opened, False
+            self._asked.append(Asked(self._opened_at, seconds, requests, retries, throttled, lookups, self._budget))
+        if self._is_empty or now - self._opened > self._pauses.gap_s - LEAST_S / 2:
+            self._open(now)
 
     async def _note(self, book: CourseBook, now: float) -> None:
         asked, self._asked = self._asked, []

@@ -259,6 +259,7 @@ class Fleet:
     def _let_go(self, lane: Lane) -> None:
         """Keep of a lane that is done only why it was stopped, if it was."""
         del self.lanes[lane.tenant]
+        self.pauses.cut(lane.tenant, self.clock.monotonic())
         if lane.stopped is not None:
             self._stopped[lane.tenant] = lane.stopped
             if self.stopped is None and (self.lanes or self._seats.waiting):

@@ -10,7 +10,8 @@ not sent without counting it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import anyio
@@ -94,25 +95,37 @@ class Load:
         while not self._over and at > self._clock.monotonic():
             await self._alarm.wait(at)
 
+    @asynccontextmanager
+    async def _beside(self, since: float) -> AsyncIterator[TaskGroup]:
+        """Give what workers run in, beside the supply and the meter, from an instant on.
+
+        However that ends, what was not sent is given back.
+        """
+        try:
+            await self._until(since)
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._supply.run)
+                beside.start_soon(self._meter.watch)
+                async with anyio.create_task_group() as group:
+                    yield group
+                beside.cancel_scope.cancel()
+        finally:
+            self._finish()
+
     # -- the open loop ------------------------------------------------------------------------------------------------
 
     async def follow(self, schedule: Schedule, began: float) -> None:
         """Begin a request at each instant of a schedule that began at `began`, and wait for the ends of all."""
         self._overdue.instants, self._overdue.began = schedule.instants(), began
         ends = began + float(schedule.seconds)
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._supply.run)
-            beside.start_soon(self._meter.watch)
-            async with anyio.create_task_group() as self._group:
-                await self._offer(schedule, began, ends + GRACE_S)
-                await self._until(ends)
-                with anyio.move_on_after(GRACE_S):
-                    while self._overdue.count and not self._over:
-                        self._drained.clear()
-                        await self._drained.wait()
-                self._end()
-            beside.cancel_scope.cancel()
-        self._finish()
+        async with self._beside(self._clock.monotonic()) as self._group:
+            await self._offer(schedule, began, ends + GRACE_S)
+            await self._until(ends)
+            with anyio.move_on_after(GRACE_S):
+                while self._overdue.count and not self._over:
+                    self._drained.clear()
+                    await self._drained.wait()
+            self._end()
 
     async def _offer(self, schedule: Schedule, began: float, last: float) -> None:
         """Hand out each request when it is due; those that are not by the instant `last` are only counted."""
@@ -172,17 +185,11 @@ class Load:
 
     async def keep_busy(self, clients: int, begins: float, ends: float) -> None:
         """Let `clients` each send one request after the other between two instants; wait for the ends of all."""
-        await self._until(begins)
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._supply.run)
-            beside.start_soon(self._meter.watch)
-            async with anyio.create_task_group() as self._group:
-                for _ in range(clients):
-                    self._group.start_soon(self._client)
-                await self._until(ends)
-                self._end()
-            beside.cancel_scope.cancel()
-        self._finish()
+        async with self._beside(begins) as self._group:
+            for _ in range(clients):
+                self._group.start_soon(self._client)
+            await self._until(ends)
+            self._end()
 
     async def _client(self) -> None:
         monotonic = self._clock.monotonic

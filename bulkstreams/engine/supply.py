@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+import anyio
+
 from bulkstreams.core.saturation import Cause
 from bulkstreams.model import Claim
 
@@ -36,9 +38,7 @@ class Supply:
 
     async def fill(self) -> None:
         """Have the first claims ready before anything is due."""
-        claims = await self._claim(self._ahead - len(self._ready))
-        self._ready.extend(claims)
-        self.dry = not self._ready
+        await self._take_more()
 
     async def run(self) -> None:
         """Keep it filled until cancelled, or nothing is left to claim."""
@@ -46,10 +46,15 @@ class Supply:
             self._low.clear()
             if len(self._ready) * 2 > self._ahead:
                 await self._low.wait()
-            claims = await self._claim(self._ahead - len(self._ready))
-            self._ready.extend(claims)
-            self.dry = not claims
+            await self._take_more()
             self.came()
+
+    async def _take_more(self) -> None:
+        """Claim up to what is held ahead; what has begun is taken to its end: else nobody could give it back."""
+        with anyio.CancelScope(shield=True):
+            claims = await self._claim(self._ahead - len(self._ready))
+        self._ready.extend(claims)
+        self.dry = not claims
 
     def take(self) -> Claim | None:
         """Return the next claim, if there is one."""

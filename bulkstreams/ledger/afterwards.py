@@ -103,6 +103,17 @@ class ErrandReader(OpenLedger):
         """Count the records, of every reading, of which nobody knows yet whether they were created."""
         return int(self._ask("SELECT count(*) FROM record WHERE state IN ('in_doubt', 'in_flight')")[0][0])
 
+    def changed_since(self) -> int:
+        """Count the streams, of every reading, that an undo left since somebody had changed them."""
+        if not self._has_errands():
+            return 0
+        rows = self._ask(
+            """SELECT count(*) FROM errand JOIN record ON record.id = errand.record
+                WHERE kind = 'undo' AND errand.state = 'changed' AND errand.remote_id = record.remote_id
+                  AND record.anchor = 'created' AND record.state NOT IN ('in_flight', 'in_doubt')"""
+        )
+        return int(rows[0][0])
+
     def errand_failures(self, kind: Kind, most: int = 20) -> list[Failure]:
         """Group what the newest command of a kind could not do by cause, as `failures` does.
 

@@ -18,7 +18,9 @@ _ASKED: Final = """
     INSERT INTO course SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
                               json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
                               json_extract(value, '$[6]') FROM json_each(?) WHERE true
-        ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, retries = retries + excluded.retries,
+        ON CONFLICT DO UPDATE SET seconds = max(seconds, excluded.seconds),
+                                  allowed = coalesce(excluded.allowed, allowed),
+                                  requests = requests + excluded.requests, retries = retries + excluded.retries,
                                   throttled = throttled + excluded.throttled, lookups = lookups + excluded.lookups"""
 
 _PAUSED: Final = """
@@ -31,7 +33,10 @@ _PAUSED: Final = """
 
 
 def note(db: sqlite3.Connection, run: int, asked: Sequence[Asked], paused: Sequence[Paused]) -> None:
-    """Write how a run went; pauses that began as one that is there already take its place."""
+    """Write how a run went; pauses that began as one that is there already take its place.
+
+    What was asked since a stretch that is there already began is added to it.
+    """
     for sql, rows in ((_ASKED, asked), (_PAUSED, paused)):
         if rows:
             db.execute(sql, (run, _json(rows)))

@@ -66,6 +66,7 @@ _ODD_COURSE: Final = f"""
     SELECT 1 FROM pause
      WHERE run NOT IN (SELECT id FROM run) OR tenant NOT IN (SELECT id FROM tenant)
         OR kind NOT IN ({", ".join(f"'{kind}'" for kind in PAUSES)}) OR typeof(pauses) <> 'integer'
+        OR typeof(reason) <> 'text'
         OR NOT began_at BETWEEN 0 AND 1e11 OR NOT ended_at BETWEEN 0 AND 1e11 OR NOT seconds BETWEEN 0 AND 1e11
      LIMIT 1"""  # noqa: S608
 """The same of how runs went, which came with errands."""

@@ -56,12 +56,13 @@ class Site(NamedTuple):
 class Plan:
     """Which records errands are for: those in `states` whose stream this ledger created, at `tenants` (None: all).
 
-    `event`: what is sent.
+    `event`: what is sent. `since`: the first reading (its id) whose records count; those of earlier ones are left.
     """
 
     states: Collection[State] = UNDOABLE
     tenants: Collection[str] | None = None
     event: str | None = None
+    since: int = 0
 
 
 AT_TENANTS: Final = """
@@ -71,13 +72,14 @@ AT_TENANTS: Final = """
 _ELIGIBLE: Final = f"""
     EXISTS (SELECT 1 FROM record WHERE record.id = errand.record AND record.anchor = 'created'
                AND record.remote_id = errand.remote_id
-               AND record.state IN (SELECT value FROM json_each(:states)) AND {AT_TENANTS})"""  # noqa: S608
+               AND record.state IN (SELECT value FROM json_each(:states)) AND record.reading >= :since
+               AND {AT_TENANTS})"""  # noqa: S608
 
 _ADD: Final = f"""
     INSERT INTO errand (record, tenant, kind, remote_id, created_at, state, event, run)
     SELECT id, tenant, :kind, remote_id, settled_at, 'pending', :event, :run FROM record
      WHERE anchor = 'created' AND remote_id IS NOT NULL AND state IN (SELECT value FROM json_each(:states))
-       AND {AT_TENANTS}
+       AND reading >= :since AND {AT_TENANTS}
      ORDER BY id
     ON CONFLICT DO NOTHING"""  # noqa: S608
 
@@ -133,6 +135,7 @@ def begin(db: sqlite3.Connection, kind: Kind, plan: Plan, run: int) -> dict[Tena
         "states": as_list(plan.states),
         "tenants": None if plan.tenants is None else as_list(plan.tenants),
         "event": plan.event,
+        "since": plan.since,
         "run": run,
     }
     narrower = sum(db.execute(sql, values).rowcount for sql in (_DROP, _LEAVE)) > 0

@@ -175,13 +175,23 @@ class LedgerReader(ErrandReader):
         return [str(source) for (source,) in self._ask("SELECT source FROM reading ORDER BY id")]
 
     def unsettled_at_tenants(self) -> int:
-        """Count the records, of any reading, of which a stream of our making stands or may stand at a tenant."""
-        return int(
-            self._ask(
-                """SELECT count(*) FROM record WHERE state IN ('in_flight', 'in_doubt')
+        """Count the records, of any reading, of which a stream of our making stands or may stand at a tenant.
+
+        Those do not count of whose streams an undo found that somebody has changed them: they are his by now.
+        """
+        return (
+            int(
+                self._ask(
+                    """SELECT count(*) FROM record WHERE state IN ('in_flight', 'in_doubt')
                       OR (anchor = 'created' AND remote_id IS NOT NULL)"""
-            )[0][0]
+                )[0][0]
+            )
+            - self.changed_since()
         )
+
+    def newest_reading(self) -> int:
+        """Return the id of the newest reading that came to its end."""
+        return self._whole_reading()
 
     def default_address(self) -> str | None:
         """Return where the tenant of lines that name none is; None where there were no such lines."""

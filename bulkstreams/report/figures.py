@@ -99,7 +99,8 @@ def _spans(history: History, runs: Sequence[Run], now: float) -> list[Span]:
     open_ = [run for run in runs if run.ended_at is None]
     signs = [ask([run.id for run in open_]) for ask in (history.last_settled, history.last_sign)] if open_ else []
     last = {run.id: max([run.started_at, *(its[run.id] for its in signs if run.id in its)]) for run in open_}
-    ends = {run.id: now if history.goes_on(run) else last[run.id] for run in open_}
+    # Whoever holds the ledger is at its newest run, be it the very process that began one which it cut off.
+    ends = last | {run.id: now for run in open_ if run is runs[-1] and history.goes_on(run)}
     return [
         Span(run.id, run.name, run.started_at, ends.get(run.id, run.ended_at or 0.0), run.requests, run.lookups)
         for run in runs

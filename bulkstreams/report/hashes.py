@@ -29,6 +29,9 @@ SECRETS: Final = "it holds secrets, or lines that may, and no secret is told, no
 _SUSPECT: Final = re.compile(rb'"(?:%s)"(?!\s*:\s*"\$\{(?:env|file):[^{}"]+\}")' % "|".join(SECRET_FIELDS).encode())
 """The name of a secret's field that is not followed by a reference to where the secret is."""
 
+_UNMARKED: Final = (
+    "it was standard input, a bench's, or a file that had just changed: nothing tells whether it is the same now"
+)
 _CHANGED: Final = "the file was changed after it was read"
 
 
@@ -85,7 +88,7 @@ def _of_input(one: ReadInput) -> dict[str, Any]:
 def _file_hash(one: ReadInput) -> tuple[str | None, str | None]:
     """Return the hash of an input's file, or why there is none."""
     if one.fingerprint is None:
-        return None, "it was standard input, or a file that had just changed: nothing tells whether it is the same now"
+        return None, _UNMARKED
     try:
         with Path(one.path).open("rb") as file:
             if _mark(file) != one.fingerprint:

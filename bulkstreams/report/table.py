@@ -1,6 +1,7 @@
 """The figures as CSV (RFC 4180), a value a row: of which ledger, which section, which item of it, which measure.
 
-The rows hold the same values as `--json`; this module must never compute one.
+The rows hold the same values as `--json`, but for the apostrophe before a text that a spreadsheet would run. This
+module must never compute one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from bulkstreams.core.cells import cell
 
 COLUMNS: Final = ("ledger", "section", "item", "measure", "value")
 _NAMES: Final = (
@@ -23,7 +26,7 @@ def as_csv(figures: Mapping[str, Any]) -> Iterator[str]:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for row in _rows(figures):
-        writer.writerow(row)
+        writer.writerow(map(cell, row))
         yield out.getvalue()
         out.seek(0)
         out.truncate()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bulkstreams.core.errands import ASKED, COUNTED, OPPOSITE, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
-from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note
+from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note, Run
 from bulkstreams.model import State
 
 _EFFORT: Final = (
@@ -225,7 +225,7 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
 
     What a later command made history of is told as such, and no longer with what went wrong.
     """
-    going = reader.held()
+    going, bench = reader.held(), _is_bench(reader.last_run())
     found = {kind: totals for kind in Kind if (totals := reader.errands(kind)).total}
     for kind, totals in sorted(found.items(), key=lambda item: item[1].last):
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
@@ -237,7 +237,8 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
         yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
-            yield f"  left unfinished; to go on: {_errand_command(kind, totals, reader)}"
+            again = _to_clean(reader) if bench else _errand_command(kind, totals, reader)
+            yield f"  left unfinished; to go on: {again}"
 
 
 def _overtaking(kind: Kind) -> tuple[Kind, ...]:
@@ -271,7 +272,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         "ledger": str(reader.path),
         "records": {"total": totals.total, **{str(state): count for state, count in sorted(totals.records.items())}},
         "tenants": {tenant or "(none)": counts for tenant, counts in reader.by_tenant().items()},
-        "failures": [_failure(one) for one in reader.failures()],
+        "failures": [failure_figures(one) for one in reader.failures()],
         "last_run": None
         if run is None
         else {
@@ -286,12 +287,15 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         "progress": _progress(reader.note(), now),
         "errands": errand_counts(reader),
         "errand_failures": {
-            kind.value: [_failure(one) for one in found] for kind in Kind if (found := reader.errand_failures(kind))
+            kind.value: [failure_figures(one) for one in found]
+            for kind in Kind
+            if (found := reader.errand_failures(kind))
         },
     }
 
 
-def _failure(one: Failure) -> dict[str, Any]:
+def failure_figures(one: Failure) -> dict[str, Any]:
+    """Return what failed with one cause as plain data, as `failure_line` says it."""
     return {
         "state": one.state,
         "http_status": one.http_status,
@@ -341,9 +345,21 @@ def status_lines(reader: LedgerReader, now: float) -> list[str]:
         lines += _progress_lines(reader.note(), now)
     lines += _errand_lines(reader)
     open_ = (State.PENDING, State.IN_DOUBT, State.IN_FLIGHT)
-    if not live and any(totals.records.get(state) for state in open_):
+    if not live and _is_bench(run):
+        if reader.unsettled_at_tenants():
+            lines.append(f"To delete what it left at the tenant: {_to_clean(reader)}")
+    elif not live and any(totals.records.get(state) for state in open_):
         lines.append("To resume, run the same command again.")
     return lines
+
+
+def _is_bench(run: Run | None) -> bool:
+    """Return whether a run put a load on, or cleaned up after one: what it left is deleted, and never resumed."""
+    return run is not None and (run.command or "").split()[:1] == ["bench"]
+
+
+def _to_clean(reader: LedgerReader) -> str:
+    return shlex.join(["bulkstreams", "bench", "--clean", str(reader.path)])
 
 
 def _tenant_lines(tenants: Mapping[str, Mapping[State, int]]) -> list[str]:

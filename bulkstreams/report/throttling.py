@@ -1,7 +1,8 @@
 """When nothing went to which tenant, and for how long: sums by tenant, the longest pauses, and those of a picture.
 
 A week's run of a thousand tenants notes millions of pauses. The ledger adds them up and picks the longest; what a
-picture shows is put together where it could not be told apart. This module must never hold more than it tells.
+picture shows is put together where it could not be told apart. This module must never hold more pauses than it tells,
+beside the sums of each tenant.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _tenant(name: str, its: _Tenant, timeline: Timeline) -> dict[str, Any]:
         "name": name,
         "pauses": sum(its.pauses.values()),
         "paused_s": round(its.paused_s, 3),
-        "share": round(its.paused_s / timeline.seconds, 6),
+        "share": min(1.0, round(its.paused_s / timeline.seconds, 6)),  # a clock that was set back makes runs too short
         **{kind.value: {"pauses": its.pauses[kind], "paused_s": round(its.seconds[kind], 3)} for kind in _KINDS},
         "longest": its.longest.figures(timeline),
     }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from typing import Any
 
+import anyio
 import pytest
 from rich.console import Console
 
 from bulkstreams.cli.bench_text import summary
 from bulkstreams.cli.bench_view import LEAST_COLUMNS, MOST_DOTS, PLOT_ROWS, BenchView, dots, plot
+from bulkstreams.cli.progress import PLAIN_EVERY_S, ProgressKind
 from bulkstreams.commands.bench.measured import Measured, everything, figures
 from bulkstreams.core.saturation import Cause, Span
 from bulkstreams.core.schedule import Schedule, steady
 from bulkstreams.engine.metering import Meter, Point
 from bulkstreams.model import Failure, Reply
+from tests.engine.fakes import in_told_time
 
 
 class Told:
@@ -52,9 +56,10 @@ def a_meter(
 def point(at: float, p99_ms: float | None = 10.0) -> Point:
     """Return an interval of a second."""
     return Point(
-        at=at, seconds=1.0, offered=10, sent=10, done=10, errors=0, late=0, p50_ms=p99_ms, p99_ms=p99_ms,
+        at=at, seconds=1.0, offered=10, sent=10, done=10, timed=10, errors=0, late=0, p50_ms=p99_ms, p99_ms=p99_ms,
         service_p50_ms=None, service_p99_ms=None,
-        max_ms=p99_ms, lag_ms=0.1, busy=0.1, cpu=0.1, under_way=1, overdue=0, sockets=1,
+        max_ms=p99_ms, lag_ms=0.1, busy=0.1, cpu=0.1, most_under_way=1, most_sockets=1,
+        under_way=1, overdue=0, sockets=1,
     )  # fmt: skip
 
 
@@ -86,6 +91,25 @@ def test_a_server_that_is_down_has_no_latency() -> None:
     assert "p50" not in view.line()
     assert "30 × no connection" in view.line()
     assert len(drawn(view, 80)) == 2
+
+
+def test_latencies_of_a_part_are_told_as_such() -> None:
+    """Of a second in which half of the connections were refused the other half is timed, live and at the end."""
+    meter = a_meter()
+    for k in range(4):
+        meter.began(3.0, 3.0, Cause.LOOP)
+        answer = Failure("no connection", False, 0.001) if k % 2 else Reply(201, {}, b"", 0.02)
+        meter.ended(3.0, 3.02, answer)
+    meter.began(3.0, 3.0, Cause.LOOP)
+    meter._close(4.0)
+    view = BenchView(print)
+    view.begins("load", meter)
+    assert "p50 20.0 ms · p99 20.0 ms of 2 of 4 that reached the server" in view.line()
+    found = figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))
+    assert (found["requests"], found["timed_requests"], found["unreached"]) == (35, 32, 2)
+    text = "\n".join(summary(found, None, {}))
+    assert "times are of 32 of 35 requests: 2 did not reach the server, 1 had not ended" in text
+    assert "times are of" not in told()
 
 
 def test_a_closed_loop_is_offered_nothing() -> None:
@@ -155,6 +179,24 @@ def test_a_long_load_is_drawn_with_no_more_dots() -> None:
     assert "987" in plot(points, 60)
 
 
+def test_no_figures_of_a_load_are_repeated_after_it() -> None:
+    """What goes on between and after loads is told once, and no stale line after it, until the next load begins."""
+    lines: list[str] = []
+    view, console = BenchView(lines.append), Console(file=io.StringIO(), width=200)
+
+    async def scene() -> None:
+        view.begins("load", a_meter())
+        for step in (lambda: None, lambda: view.phase("looking up 2"), lambda: view.begins("probe", a_meter())):
+            step()
+            with anyio.move_on_after(2.5 * PLAIN_EVERY_S):
+                await view.show(ProgressKind.PLAIN, console)
+
+    in_told_time(scene)
+    assert isinstance(console.file, io.StringIO)
+    shown = [line.partition(":")[0] for line in console.file.getvalue().splitlines()]
+    assert (shown, lines) == (["load", "load", "probe", "probe"], ["looking up 2"])
+
+
 def told(**more: Any) -> str:
     """Return the summary of a load, with some figures replaced."""
     found = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))
@@ -196,11 +238,14 @@ def test_a_summary_tells_what_spoils_it() -> None:
 
 def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> None:
     """Where it was late a few times only, the far ones bear a mark."""
-    text = told(unsound=["p999", "max"], late={"ceiling": 0, "loop": 4, "ledger": 0})
+    why = {"p50": "delay", "p99": "few", "p999": "few", "max": "late"}
+    text = told(unsound=list(why), unsound_why=why, late={"ceiling": 0, "loop": 4, "ledger": 0})
     assert "p999?" in text
     assert "max?" in text
-    assert "p99?" not in text
-    assert "these may not be what the server does: p999, max (marked ?)" in text
+    assert "p90?" not in text
+    assert "max (marked ?) may not be what the server does, by those that began late, or never" in text
+    assert "p50 (marked ?) may not be what the server does: the client's own start delay is more than 20%" in text
+    assert "p99, p999 (marked ?) say little: fewer than 10 of these requests lie beyond" in text
 
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
@@ -219,11 +264,12 @@ def test_a_summary_tells_a_search_probe_by_probe() -> None:
 
 def test_requests_that_were_never_sent_spoil_what_lies_far_out() -> None:
     """The longest waits would have been theirs."""
-    meter = a_meter()
-    assert figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))["unsound"] == []
+    meter, few = a_meter(), dict.fromkeys(("p90", "p95", "p99", "p999"), "few")
+    assert figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))["unsound_why"] == few
     meter.offered += 1
     found = figures(Measured(meter=meter, planned_s=3.0, offered_rate=10.0))
-    assert (found["unsent"], found["unsound"]) == (1, ["p95", "p99", "p999", "max", "mean"])
+    assert (found["unsent"], found["unsound"]) == (1, ["p90", "p95", "p99", "p999", "max", "mean"])
+    assert found["unsound_why"] == {"p90": "few"} | dict.fromkeys(("p95", "p99", "p999", "max", "mean"), "late")
 
 
 def test_everything_is_plain_data() -> None:

@@ -207,6 +207,17 @@ def test_an_unknown_tenant_is_told_with_the_nearest_and_all_that_are_configured(
     assert "did you mean" not in str(settings(tmp_path, TWO).tenant("zzz"))
 
 
+def test_a_password_in_a_tenants_address_is_in_no_message(tmp_path: Path) -> None:
+    """Neither of a line, which would go into the ledger, nor of a flag."""
+    url = "https://user:secret-word@acme.eu.auth0.com"
+    message = str(settings(tmp_path, TWO).tenant(url))
+    assert 'unknown tenant "acme.eu.auth0.com"' in message
+    assert "secret-word" not in message
+    error = refused(tmp_path, TWO, flags=Flags(tenant=url))
+    assert "'acme.eu.auth0.com' is neither" in error.message
+    assert "secret-word" not in f"{error} {error.hint}"
+
+
 def test_of_many_configured_tenants_a_few_are_named(tmp_path: Path) -> None:
     """A message about a line stays short, however many tenants there are."""
     text = "".join(f'[tenants.t{i}]\ndomain = "t{i}.eu.auth0.com"\n' for i in range(2000))

@@ -71,12 +71,34 @@ def test_tenants_and_kinds_of_pause_are_told_apart() -> None:
     pauses = Pauses()
     note(pauses, 10.0, 11.0)
     note(pauses, 10.0, 12.0, tenant="other")
-    note(pauses, 10.0, 13.0, kind=WaitKind.UNREACHABLE)
-    assert sorted(told(pauses, 10.0)) == [
+    note(pauses, 11.0, 13.0, kind=WaitKind.UNREACHABLE)
+    assert sorted(told(pauses, 11.0)) == [
         ("acme", 10.0, 11.0, 1.0, 1),
-        ("acme", 10.0, 13.0, 3.0, 1),
+        ("acme", 11.0, 13.0, 2.0, 1),
         ("other", 10.0, 12.0, 2.0, 1),
     ]
+
+
+def test_a_tenant_is_in_one_pause_at_a_time() -> None:
+    """A 429 with a long wait in the midst of an outage: no second of it is counted as paused twice."""
+    pauses = Pauses()
+    note(pauses, 10.0, 20.0, kind=WaitKind.UNREACHABLE)
+    note(pauses, 10.0, 20.0, tenant="other", kind=WaitKind.UNREACHABLE)
+    note(pauses, 14.0, 40.0)
+    assert sorted(told(pauses, 14.0)) == [
+        ("acme", 10.0, 14.0, 4.0, 1),
+        ("acme", 14.0, 40.0, 26.0, 1),
+        ("other", 10.0, 20.0, 10.0, 1),
+    ]
+
+
+def test_no_pause_takes_less_than_no_time() -> None:
+    """One that grew and is cut as it began: a ledger with a negative one would be refused as damaged."""
+    pauses = Pauses()
+    for until in (1.7, 4.9, 5.4):
+        note(pauses, 1.6, until)
+    pauses.end(1.6)
+    assert [seconds for _, _, _, seconds, _ in told(pauses, 5.4)] == [0.0]
 
 
 def test_a_pause_that_was_told_and_is_long_over_is_forgotten() -> None:

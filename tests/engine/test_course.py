@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import anyio
 import pytest
 
-from bulkstreams.core.course import Asked, Paused
+from bulkstreams.core.course import STRETCHES, Asked, Paused, stretch_s
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.waiting import WaitKind
 from bulkstreams.engine.course import EVERY_S, Course
 from bulkstreams.engine.lane import Lane
 from bulkstreams.model import Failure
-from tests.engine.fakes import NOON, TENANT, Rig, ScriptedClient, webhooks
+from tests.engine.fakes import NOON, NOT_SENT, TENANT, Rig, ScriptedClient, webhooks
+from tests.engine.many import LedgerOfMany, Many
 
 
 class CourseBook:
@@ -89,6 +90,19 @@ def test_notes_of_the_course_are_seldom() -> None:
     assert all(later - earlier >= EVERY_S for earlier, later in pairwise(book.at[:-1]))
 
 
+def test_a_death_costs_a_long_run_no_more_than_a_short_one() -> None:
+    """Stretches take seconds by then, and yet what is asked stands in the ledger a second or two later."""
+    book = noted(Rig(webhooks(2500), ceiling=Ceiling(rate=4.0, burst=1)))
+    assert book.at[-1] > 600.0
+    assert max(later - earlier for earlier, later in pairwise(book.at)) <= EVERY_S + 1.0
+    stretches = {one.began_at: one.seconds for one in book.asked}
+    assert stretch_s(book.at[-1]) > 2.5
+    assert max(stretches.values()) >= 2.5
+    assert len(stretches) < STRETCHES * 4
+    assert all(one + seconds <= other + 1e-6 for (one, seconds), (other, _) in pairwise(stretches.items()))
+    assert sum(one.requests for one in book.asked) == 2500
+
+
 def test_an_outage_is_a_pause_of_another_kind() -> None:
     """Where nobody listens for some seconds, the pauses between the probes are told as that, with the cause."""
     failure = Failure(reason="connection refused", sent=False, elapsed_s=0.001)
@@ -106,3 +120,29 @@ def test_a_pause_of_a_tenant_that_is_stopped_ends_with_that() -> None:
     book = noted(Rig(webhooks(4), client), stop_at=10.0)
     (pause,) = book.paused.values()
     assert pause.ended_at - pause.began_at < 11.0
+
+
+class LedgerWithCourse(LedgerOfMany):
+    """A ledger of many tenants that remembers their pauses."""
+
+    def __init__(self, records: Mapping[str, int]) -> None:
+        super().__init__(records, surveyed=True)
+        self.paused: dict[tuple[str, float], Paused] = {}
+
+    async def note_course(self, asked: object, paused: Sequence[Paused]) -> None:  # type: ignore[override]
+        """Take notes of pauses."""
+        self.paused |= {(one.tenant, one.began_at): one for one in paused}
+
+
+def test_a_tenant_that_is_done_pauses_no_longer() -> None:
+    """Its one record was given up as the pause began; that others go on is none of its time."""
+    records = {"down": 1, "slow": 20}
+    many = Many(records, {"down": lambda _name, _n: NOT_SENT}, seats=2, retries=1)
+    many.ledger = ledger = LedgerWithCourse(records)
+    many.ceiling = Ceiling(rate=5.0, burst=1)
+    many.run()
+    assert ledger.counts_of("down") == {"exhausted": 1}
+    (pause,) = ledger.paused.values()
+    last_try = max(at for at, _ in many.servers["down"].creates)
+    assert pause.tenant == "down"
+    assert pause.seconds == pytest.approx(last_try, abs=0.1)

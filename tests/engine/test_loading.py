@@ -188,6 +188,42 @@ def test_a_warm_up_is_sent_and_not_counted() -> None:
     assert [point.at < 0 for point in meter.points][:3] == [True, True, False]
 
 
+def held(at: float, seconds: float) -> Callable[[Load], Awaitable[None]]:
+    """Return what holds the event loop once, as a stopped process or a long computation does."""
+
+    async def hold(_load: Load) -> None:
+        await anyio.sleep(0.05 + at)
+        asyncio.get_running_loop()._told.now += seconds  # type: ignore[attr-defined]
+
+    return hold
+
+
+def test_a_client_that_was_slow_in_its_warm_up_is_not_blamed_for_it() -> None:
+    """Held for nearly a second of it, up to its last moment: not one figure of the load is spoiled by that."""
+    scene = Scene(warmup_s=2.0)
+    scene.meanwhile = held(1.03, 0.96)
+    meter = scene.follow(Schedule([steady(100, 2)]))
+    assert meter.requests == meter.offered == 200
+    assert not meter.late
+    assert (meter.verdict.saturated, meter.verdict.share, meter.verdict.periods) == (False, 0.0, ())
+    assert max(point.late for point in meter.points if point.at < 0) > 50
+
+
+def test_the_load_is_judged_from_its_very_beginning() -> None:
+    """Held from the warm-up into the load: an interval ends exactly between, and each has its own part of it."""
+    scene = Scene(warmup_s=2.0)
+    scene.meanwhile = held(1.53, 1.0)
+    meter = scene.follow(Schedule([steady(100, 4)]))
+    before = [span for span in meter.spans if span.at < 0][-1]
+    after = next(span for span in meter.spans if span.at >= 0)
+    assert (before.at + before.seconds, after.at) == (0.0, 0.0)
+    assert sum(span.due for span in meter.spans if span.at >= 0) == pytest.approx(400, abs=2)
+    assert before.late[Cause.LOOP] == 0
+    assert after.late[Cause.LOOP] == meter.late[Cause.LOOP] == pytest.approx(50, abs=3)
+    assert meter.verdict.periods[0].begins == 0.0
+    assert meter.verdict.share == pytest.approx(0.25, abs=0.02)
+
+
 def test_claims_are_durable_before_they_are_due() -> None:
     """A disk that takes half a second for each commit keeps no request waiting: claims are taken ahead."""
     scene = Scene(commit_s=0.5)
@@ -316,6 +352,28 @@ def test_a_server_that_is_down_looks_no_faster() -> None:
     assert {down.p50_ms, down.p99_ms, down.max_ms, down.service_p50_ms, down.service_p99_ms} == {None}
     assert up.p50_ms == pytest.approx(again.p50_ms, abs=2)
     assert meter.response.count == meter.service.count == 180
+
+
+class SlowClock(FakeClock):
+    """A clock beside which every timer comes early."""
+
+    def monotonic(self) -> float:
+        """Return its time."""
+        return super().monotonic() * 0.995
+
+
+def test_a_timer_that_comes_early_is_not_late() -> None:
+    """What is told of the event loop is how late it was, which is never less than nothing."""
+
+    async def scene() -> Meter:
+        clock = SlowClock()
+        meter = Meter(clock.monotonic(), 0.0, None, clock, lambda: 0, lambda: 0.0, lambda: 0.0)
+        with anyio.move_on_after(3.5):
+            await meter.watch()
+        return meter
+
+    points = in_told_time(scene).points
+    assert [point.lag_ms for point in points] == [0.0, 0.0, 0.0]
 
 
 def test_points_tell_each_second() -> None:

@@ -64,6 +64,19 @@ async def test_a_pause_that_goes_on_is_one_pause(path: Path) -> None:
 
 
 @in_loop
+async def test_a_stretch_that_goes_on_is_one_stretch(path: Path) -> None:
+    """What came to it is added, it lasts as long as it did by then, and allowed is what was known last."""
+    with await start(path) as ledger:
+        await ledger.note_course([FIRST], [])
+        await ledger.note_course([Asked(FIRST.began_at, 9.0, 5, 0, 1, 0, 3.5)], [])
+        await ledger.note_course([Asked(FIRST.began_at, 10.0, 1, 0, 0, 0, None)], [])
+        with History(path) as history:
+            ((_, found),) = history.asked()
+    assert (found.seconds, found.allowed) == (10.0, 3.5)
+    assert (found.requests, found.throttled) == (FIRST.requests + 6, FIRST.throttled + 1)
+
+
+@in_loop
 async def test_stretches_that_begin_at_one_instant_add_up(path: Path) -> None:
     """A clock that was set back loses no request."""
     with await start(path) as ledger:

@@ -523,6 +523,7 @@ ODD_COURSES = {
     "a pause of no tenant": "UPDATE pause SET tenant = 9",
     "a pause of no run": "UPDATE pause SET run = 9",
     "a pause of a kind that is none": "UPDATE pause SET kind = 'lunch'",
+    "a pause for no text": "UPDATE pause SET reason = x'ff00'",
     "a pause beyond time": "UPDATE pause SET ended_at = 1e300",
 }
 

@@ -115,3 +115,15 @@ async def test_a_pause_is_an_item_of_its_tenant_and_instant(tmp_path: Path) -> N
     assert ["throttling", "", "pauses", "5"] in rows
     counts = [int(value or 0) for *item, value in rows if item[::2] == ["timeline", "stretches.requests"]]
     assert sum(counts) == 40
+
+
+@in_loop
+async def test_a_spreadsheet_runs_no_cell(tmp_path: Path) -> None:
+    """Neither a text of a ledger nor what an item is called by, though both are what others wrote."""
+    a, _ = await noted(tmp_path)
+    a["tenants"][0]["name"] = a["inputs"][0]["path"] = "=HYPERLINK(1)"
+    a["effort"]["elapsed_s"] = -1.5
+    rows = list(csv.reader(io.StringIO("".join(table.as_csv(a)), newline="")))
+    assert {"'=HYPERLINK(1)"} <= {row[2] for row in rows} & {row[4] for row in rows}
+    assert not [text for row in rows for text in row if text.startswith("=")]
+    assert ["effort", "", "elapsed_s", "-1.5"] in [row[1:] for row in rows]

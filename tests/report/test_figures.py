@@ -134,6 +134,16 @@ async def test_while_a_run_goes_on_it_is_told_to_now_with_its_budget(path: Path)
 
 
 @in_loop
+async def test_a_run_that_was_cut_off_does_not_go_on_with_the_next_of_its_process(path: Path) -> None:
+    """It ends with the last that is known of it, though its process lives and holds the ledger again."""
+    with await start(path, 1000.0) as ledger:
+        await ledger.note_course([Asked(1000.0, 2.0, 3, 0, 0, 0, None)], [])
+    with await start(path, 3000.0):
+        found = asked(path, 3004.0)
+    assert [one["elapsed_s"] for one in found["runs"]["told"]] == [2.0, 4.0]
+
+
+@in_loop
 async def test_of_a_run_that_noted_its_course_nothing_of_it_is_unknown(path: Path) -> None:
     """What was asked stands where it was, and no record's attempts count as retries in its place."""
     await noted_run(path)

@@ -109,10 +109,11 @@ async def test_a_file_that_changed_or_is_gone_has_no_hash(tmp_path: Path) -> Non
 
 @in_loop
 async def test_what_nothing_tells_apart_has_no_hash(tmp_path: Path) -> None:
-    """Standard input is gone, and of a file without a fingerprint nobody knows whether it is the same."""
+    """Standard input is gone; of a bench's, or a file without a fingerprint, nobody knows whether it is the same."""
     (found,) = (await two_runs(tmp_path / "in.ledger.db"))["inputs"]
     assert (found["path"], found["records"], found["sha256"]) == ("in.jsonl", 10, None)
     assert "nothing tells" in found["why_not"]
+    assert "a bench's" in found["why_not"]
 
 
 @in_loop

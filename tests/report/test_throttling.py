@@ -97,6 +97,14 @@ async def test_a_run_that_goes_on_has_paused_until_now(path: Path) -> None:
 
 
 @in_loop
+async def test_no_tenant_is_paused_for_more_than_all_the_time(path: Path) -> None:
+    """A clock that is set back makes a run end before it began; its pauses were as long as they were."""
+    found = await told(path, pause(-3610.0, 7.0), seconds=-3600.0)
+    (its,) = found["tenants"]["told"]
+    assert (its["paused_s"], its["share"]) == (7.0, 1.0)
+
+
+@in_loop
 async def test_of_many_the_longest_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tenants and of pauses; sums are of all, and it is said how many there are."""
     monkeypatch.setattr(throttling, "MOST_TENANTS", 3)

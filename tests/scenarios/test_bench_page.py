@@ -39,6 +39,9 @@ def test_a_page_stands_beside_the_object(desk: Desk, serve: Callable[..., Server
         assert " ".join(f"{found[kind][name]:,.4g}" for name in ("p50", "p90", "p95", "p99")) in text
     assert all(f"{status} {count}" in text for status, count in found["status"].items())
     assert server.url in text
+    assert f"In force in this bench (run {found['run_id']}," in text
+    assert "schedule 50/s 1s 50/s 30s --rate" in text
+    assert "token ***" in text
     assert SECRET not in (desk.folder / "bench.html").read_text(encoding="utf-8")
     assert "open it in a browser" in ended.err
     assert server.streams() == []

@@ -247,7 +247,10 @@ def flat(text: str) -> str:
 
 
 def test_pauses_tell_whose_they_are_and_why(report: Path, look: Callable[..., Seen]) -> None:
-    """By pointing at a bar, or near it; a lane tells its tenant, and a kind can be hidden."""
+    """By pointing at a bar, or near it; a lane tells its tenant, and a kind can be hidden.
+
+    A name that turns the direction of writing turns no word of ours: it stands within marks that keep it apart.
+    """
     seen = look(report, viewport={"width": 1280, "height": 900})
     (plot,) = [one for one in plots_of(seen) if one["id"] == "pauses"]
     assert len(plot["lanes"]) == 12
@@ -265,8 +268,8 @@ def test_pauses_tell_whose_they_are_and_why(report: Path, look: Callable[..., Se
         return flat(legend.inner_text())
 
     middle = (from_ + to) / 2 / plot["x"][1]
-    until(lambda: f"{flat(plot['lanes'][lane])}, throttled for" in point(middle))
-    assert flat(plot["reasons"][throttled["bars"][0][6]]) in point(middle)
+    until(lambda: f"\u2068{flat(plot['lanes'][lane])}\u2069, throttled for" in point(middle))
+    assert f": \u2068{flat(plot['reasons'][throttled['bars'][0][6]])}\u2069" in point(middle)
     until(lambda: point(0.01).endswith(flat(plot["lanes"][lane])))
     colours = seen.drawn()[4]
     assert colours[seen.colour("unreachable")] > 500

@@ -61,7 +61,7 @@ def check_ledger(path: Path, *, cleans: bool) -> str | None:
         left = reader.unsettled_at_tenants()
         if left and not cleans:
             raise UsageError(
-                f"the ledger {path} knows {left:,} streams of an earlier bench that may still be there.",
+                f"an earlier bench of the ledger {path} has left up to {left:,} streams at the tenant.",
                 hint=f"Delete them first: bulkstreams bench --clean {path}; or name another with --ledger FILE.",
             )
     return sources[-1] if sources else None

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -20,7 +19,7 @@ from bulkstreams.client import Client, new_session, token_session
 from bulkstreams.commands.bench.allowed import source_of
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.measured import Measured
-from bulkstreams.commands.bench.moulding import Moulding
+from bulkstreams.commands.bench.moulding import Moulds
 from bulkstreams.commands.bench.options import BenchOptions, ClosedLoop, Searching
 from bulkstreams.commands.bench.token import KeptToken
 from bulkstreams.commands.room import open_files
@@ -41,7 +40,7 @@ from bulkstreams.engine.supply import MOST_AHEAD, Supply, within
 from bulkstreams.errors import StoppedError, first_cause
 from bulkstreams.ledger import Ledger
 from bulkstreams.model import Claim, Failure, Problem, Reply, TenantName
-from bulkstreams.schema import Rules, read_error, secrets_in
+from bulkstreams.schema import read_error, secrets_in
 from bulkstreams.secrets import SecretResolver, mask
 
 LEAD_S: Final = 0.05
@@ -68,8 +67,9 @@ class Bench:
     """The loads of one bench, at one tenant."""
 
     def __init__(
-        self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
-    ) -> None:
+        self, ledger: Ledger, options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching,
+        moulds: Moulds,
+    ) -> None:  # fmt: skip
         self.stopped: str | None = None
         self.abandoned = False
         self.loads: list[Measured] = []
@@ -77,8 +77,7 @@ class Bench:
         self.ended: Ended | None = None
         self.examples: dict[str, str] = {}
         self._ledger, self._options, self._settings, self._live = ledger, options, settings, live
-        self._secrets = SecretResolver(environment, Path.cwd())
-        self._rules = Rules(settings.allow_unknown_events)
+        self._moulds = moulds
         self._wiring = Wiring(settings, SecretResolver(environment, settings.folder))
         self._clock = SystemClock()
         self._server_clock = ServerClock()
@@ -123,8 +122,7 @@ class Bench:
         tenant = await ledger.tenant(name, address)
         prefix = f"bench-{uuid4().hex[:8]}"
         await ledger.begin_reading(source_of(prefix), time.time())
-        moulding = Moulding(ledger, self._options, self.tenant, self._secrets, self._rules, self._live.phase)
-        moulds = await moulding.read()
+        moulds = await self._moulds.known_to(ledger)
         self._definitions = Definitions(ledger, tenant, moulds, prefix)
         await ledger.end_reading(time.time(), sorted({one.input for one in moulds}))
 
@@ -268,7 +266,7 @@ class Bench:
 
     async def clear(self, doubts: int) -> Mapping[str, str]:
         """Look up what was lost; return why that did not go to its end, if it did not."""
-        self._live.phase(f"looking up {doubts:,} whose answers were lost")
+        self._live.phase(f"looking up {doubts:,} that may have been created")
         fleet = self._fleet = doubts_fleet(self._wiring, self._settings, Recorder(self._ledger, tell_nobody))
         await clear_doubts(fleet, self._ledger, self.tenant, doubts)
         return fleet.reasons

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bulkstreams.core.saturation import OWN, Cause, unsound
+from bulkstreams.core.saturation import OWN, Cause
+from bulkstreams.core.soundness import Doubt, doubts
 from bulkstreams.engine.metering import Meter
 
 
@@ -40,8 +41,7 @@ class Measured:
 
 def figures(load: Measured) -> dict[str, Any]:
     """Return a load's figures: those of the contract first, then what it takes to judge them."""
-    meter, verdict = load.meter, load.meter.verdict
-    missed = load.unsent + sum(meter.late[cause] for cause in OWN)
+    meter, verdict, doubtful = load.meter, load.meter.verdict, _doubts(load)
     return {
         "requests": meter.requests,
         "errors": meter.errors,
@@ -51,20 +51,32 @@ def figures(load: Measured) -> dict[str, Any]:
         "service_time_ms": meter.service.ms(),
         "status": {str(status): count for status, count in sorted(meter.status.items())},
         "client_saturated": verdict.saturated,
-        "unsound": list(unsound(verdict, missed / max(1, meter.requests + load.unsent))),
-        "completed_rate": round(meter.completed, 3),
+        "unsound": list(doubtful),
+        "unsound_why": {measure: why.value for measure, why in doubtful.items()},
+        "completed_rate": round(meter.completed(load.seconds), 3),
         "duration_s": round(load.seconds, 3),
         "failures": dict(meter.failures.most_common()),
         "unsent": load.unsent,
+        "timed_requests": meter.response.count,
+        "unreached": meter.unreached,
         "late": {cause.value: meter.late[cause] for cause in Cause},
         "start_delay_ms": meter.delay.ms(),
+        "own_delay_ms": meter.own_delay.ms(),
         "warmup_requests": meter.warmup,
         "client": _client(meter, verdict.share, [asdict(one) for one in verdict.periods]),
     }
 
 
+def _doubts(load: Measured) -> dict[str, Doubt]:
+    """Return the measures that may not be what the server does, each with the reason."""
+    meter = load.meter
+    missed = load.unsent + sum(meter.late[cause] for cause in OWN)
+    share = missed / max(1, meter.requests + load.unsent)
+    return doubts(meter.verdict, share, meter.response.count, meter.response.ms(), meter.own_delay.ms())
+
+
 def _client(meter: Meter, share: float, periods: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    points = [one for one in meter.points if one.at + one.seconds > 0]
+    points = [one for one in meter.points if one.at >= 0]
     seconds = sum(one.seconds for one in points) or 1.0
     return {
         "spoiled_share": round(share, 4),
@@ -78,8 +90,8 @@ def _client(meter: Meter, share: float, periods: Sequence[Mapping[str, Any]]) ->
         },
         "loop_share": round(sum(one.busy * one.seconds for one in points) / seconds, 4),
         "cpu_share": round(sum(one.cpu * one.seconds for one in points) / seconds, 4),
-        "most_under_way": max((one.under_way for one in points), default=0),
-        "most_sockets": max((one.sockets for one in points), default=0),
+        "most_under_way": max((one.most_under_way for one in points), default=0),
+        "most_sockets": max((one.most_sockets for one in points), default=0),
     }
 
 

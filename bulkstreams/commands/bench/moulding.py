@@ -8,8 +8,9 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -26,32 +27,50 @@ from bulkstreams.source import open_input
 _MEANT: Final = "A template is one definition, on as many lines as it likes; give definitions a line each as INPUT."
 
 
+class Moulds(NamedTuple):
+    """What a load's definitions are made of, and the names of its inputs, which its moulds number from 0 on."""
+
+    each: Sequence[Mould]
+    inputs: Sequence[str]
+
+    async def known_to(self, ledger: Ledger) -> list[Mould]:
+        """Return them with their inputs numbered as the ledger does."""
+        ids = [await ledger.input(name) for name in self.inputs]
+        return [replace(one, input=ids[one.input]) for one in self.each]
+
+
 class Moulding:
-    """Reads what is given; `say` is told of the lines that are left out, or are meant for another tenant."""
+    """Reads what is given, before there is a ledger.
+
+    `say` is told of the lines that are left out, or are meant for another tenant than the one that is loaded.
+    """
 
     def __init__(
         self,
-        ledger: Ledger,
         options: BenchOptions,
         tenant: TenantName,
         secrets: SecretResolver,
         rules: Rules,
         say: Callable[[str], None],
     ) -> None:
-        self._ledger, self._options, self._secrets, self._rules = ledger, options, secrets, rules
-        self._tenant = tenant
+        self._options, self._tenant, self._secrets, self._rules = options, tenant, secrets, rules
+        self._inputs: dict[str, int] = {}
         self._say = say
         self._left_out = 0
 
-    async def read(self) -> list[Mould]:
+    def read(self) -> Moulds:
         """Return the lines that can be sent; raise UsageError where there is none."""
+        moulds = self._all()
+        return Moulds(moulds, list(self._inputs))
+
+    def _all(self) -> list[Mould]:
         options = self._options
         if options.template is not None:
-            moulds = await self._made_of(str(options.template), [_read_template(options.template)])
+            moulds = self._made_of(str(options.template), [_read_template(options.template)])
         elif not options.inputs:
-            moulds = await self._made_of("built-in", [as_one_line(BUILT_IN)])
+            moulds = self._made_of("built-in", [as_one_line(BUILT_IN)])
         else:
-            moulds = [one for name in options.inputs for one in await self._input(name)]
+            moulds = [one for name in options.inputs for one in self._input(name)]
         if not moulds:
             raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
         self._tell_of_tenants(moulds)
@@ -64,19 +83,19 @@ class Moulding:
             which = "the definition names" if len(moulds) == 1 else f"{len(others):,} of {len(moulds):,} lines name"
             self._say(f'{which} another tenant, such as "{str(others[0])[:60]}": a bench sends all to {self._tenant}')
 
-    async def _input(self, name: str) -> list[Mould]:
+    def _input(self, name: str) -> list[Mould]:
         moulds: list[Mould] = []
         size = 0
         with closing(open_input(name, self._options.ledger.absolute().parent)) as one:
             for lines in one.batches():
                 size += sum(line.length for line in lines)
-                moulds += await self._made_of(one.name, lines, may_fail=True)
+                moulds += self._made_of(one.name, lines, may_fail=True)
                 if enough(len(moulds), size):
                     break
         return moulds
 
-    async def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
-        input_ = await self._ledger.input(name)
+    def _made_of(self, name: str, lines: Sequence[Line], *, may_fail: bool = False) -> list[Mould]:
+        input_ = self._inputs.setdefault(name, len(self._inputs))
         moulds = []
         for line in lines:
             found = mould(input_, line, self._rules, self._secrets.problem, self._secrets.resolve)

@@ -57,7 +57,8 @@ class BenchOptions:
 class BenchReport:
     """How a bench ended: the figures of the contract and beyond, all that can be drawn, and what to tell a person.
 
-    `cut_off`: it was left at once, so that it is not known of all that was sent what became of it.
+    `cut_off`: it was left at once, so that it is not known of all that was sent what became of it. `in_force` is what
+    it was told, as its ledger has it, with its run's name and when that began.
     """
 
     figures: dict[str, Any]
@@ -68,3 +69,4 @@ class BenchReport:
     created: int
     cut_off: bool = False
     examples: Mapping[str, str] = field(default_factory=dict)
+    in_force: Mapping[str, Any] = field(default_factory=dict)

@@ -6,15 +6,16 @@ This module must never end a bench without having looked up what was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulkstreams.commands.bench.doubts import doubts_fleet, tell_nobody
 from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
+from bulkstreams.commands.bench.moulding import Moulding
 from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
@@ -24,8 +25,9 @@ from bulkstreams.engine import Fleet
 from bulkstreams.engine.clearing import clear_doubts
 from bulkstreams.engine.recorder import Recorder
 from bulkstreams.errors import BulkstreamsError, ExitCode, LedgerError, StoppedError, UsageError
-from bulkstreams.ledger import InForce, Ledger, LedgerReader
+from bulkstreams.ledger import InForce, Ledger, LedgerReader, Run
 from bulkstreams.model import Problem, State, TenantName
+from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver
 
 
@@ -34,6 +36,7 @@ class BenchSession(Session):
 
     def __init__(self, ledger: Ledger, bench: Bench, options: BenchOptions, told: InForce) -> None:
         super().__init__(bench)
+        self.begins_more = True
         self._told = told
         self._ledger, self._bench, self._options = ledger, bench, options
         self._began = time.monotonic()
@@ -49,25 +52,27 @@ class BenchSession(Session):
             with suppress(LedgerError):
                 await ledger.end_run(time.time(), error.exit_code, {})
             raise
+        finally:
+            self.begins_more = False
         with LedgerReader(ledger.path) as reader:
             doubts = reader.totals().records.get(State.IN_DOUBT, 0)
             leaves = self._options.keep or bench.abandoned
             stopped = await bench.clear(doubts) if doubts and not leaves else {}
             records = reader.totals().records
-            code = self.interrupted or ExitCode.OK
+            code = self.interrupted or (ExitCode.OK if bench.stopped is None else ExitCode.STOPPED)
             if not records.get(State.IN_FLIGHT):
                 await ledger.end_run(time.time(), code, stopped)
             run = reader.last_run()
             assert run is not None
-        return self._report(run.name, code, records)
+        return self._report(run, code, records)
 
-    def _report(self, run_id: str, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
+    def _report(self, run: Run, code: ExitCode, records: Mapping[State, int]) -> BenchReport:
         bench, options = self._bench, self._options
         load = self._chosen()
         load.meter.finish()
         found = {
             **figures(load),
-            "run_id": run_id,
+            "run_id": run.name,
             "ledger": str(options.ledger),
             "elapsed_s": round(time.monotonic() - self._began, 3),
             "loop": "closed" if isinstance(options.plan, ClosedLoop) else "open",
@@ -75,13 +80,14 @@ class BenchSession(Session):
         }
         if bench.search is not None:
             found["search"] = self._search(bench.search)
-        if code is ExitCode.OK and not load.meter.status:
-            code = ExitCode.FAILURES  # nothing answered at all
+        if code is ExitCode.OK:
+            code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
             figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
+            in_force={"run": run.name, "started_at": run.started_at, **self._told.as_json()},
         )  # fmt: skip
 
     def _chosen(self) -> Measured:
@@ -114,6 +120,17 @@ class BenchSession(Session):
         }  # fmt: skip
 
 
+def deserved(answers: Collection[int]) -> ExitCode:
+    """Return the exit code of a bench that went to its end and was given these answers: each kind of them once."""
+    if answers and set(answers) <= _SHUT_OUT:
+        return ExitCode.STOPPED
+    return ExitCode.OK if 201 in answers else ExitCode.FAILURES
+
+
+_SHUT_OUT: Final = frozenset({401, 403, 404})
+"""What a tenant answers which lets this client create nothing at all."""
+
+
 class ClearingSession(Session):
     """A ledger of a bench that died: what was under way then is looked up, and nothing else is done."""
 
@@ -140,10 +157,13 @@ class ClearingSession(Session):
 async def open_bench(
     options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
 ) -> AsyncIterator[BenchSession]:
-    """Open the ledger of a bench; it stays held until the context ends."""
-    settings.require_default()
+    """Read what is to be sent, then open the ledger of a bench; it stays held until the context ends."""
+    tenant = settings.require_default().name
+    rules = Rules(settings.allow_unknown_events)
+    secrets = SecretResolver(environment, Path.cwd())
+    moulds = Moulding(options, tenant, secrets, rules, live.phase).read()
     with Ledger.open(options.ledger) as ledger:
-        bench = Bench(ledger, options, settings, environment, live)
+        bench = Bench(ledger, options, settings, environment, live, moulds)
         yield BenchSession(ledger, bench, options, of_bench(options, settings))
 
 

@@ -68,6 +68,9 @@
     ctx.restore();
   };
 
+  // What others wrote, as it reads by itself: a mark in it that turns the direction of writing turns nothing else.
+  const apart = (text) => `\u2068${text}\u2069`;
+
   // The pause under the pointer, in words; the nearest within some pixels, since a bar may be as thin as one.
   const pointed = (plot, chart) => {
     const { left, top } = chart.cursor;
@@ -86,7 +89,7 @@
     const [, , , began, seconds, pauses, reason] = found;
     const when = new Date(began * 1000).toISOString().slice(0, 19).replace("T", " ");
     const many = pauses === 1 ? "" : ` in ${number(pauses)} pauses`;
-    return `${plot.lanes[lane]}, ${kind} for ${span(seconds)}${many} from ${when} UTC on${reason == null ? "" : `: ${plot.reasons[reason]}`}`;
+    return `${apart(plot.lanes[lane])}, ${kind} for ${span(seconds)}${many} from ${when} UTC on${reason == null ? "" : `: ${apart(plot.reasons[reason])}`}`;
   };
 
   const point = (plot) => (chart) => {
