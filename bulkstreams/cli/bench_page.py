@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bulkstreams.cli.bench_text import doubted, itself, late, timed
+from bulkstreams.cli.bench_text import answer, doubted, itself, judged, late, of_which, timed
 from bulkstreams.cli.extras import not_installed
 from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.telling import say
@@ -56,8 +56,15 @@ def _check(target: Path, others: Sequence[Path]) -> None:
 
 def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
     """Return all that the page shows: the figures as they are printed, series, the summary's words, settings."""
+    search = ended.figures.get("search")
+    told = {} if search is None else {
+        "answer": answer(search),
+        "of_which": of_which(ended.figures),
+        "judged": [judged(probe) for probe in search["probes"]],
+    }  # fmt: skip
     return {
         **ended.everything,
+        **told,
         "figures": ended.figures,
         "base_url": base_url,
         "made_at": time.time(),

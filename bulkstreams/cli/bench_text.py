@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from bulkstreams.core.searching import ENOUGH, MOST_ERRORS, Breach, rate_words
 from bulkstreams.core.soundness import BEYOND, SWAY, Doubt
 from bulkstreams.histogram import MEASURES
 
 MOST_PERIODS: Final = 3
 
-_TIMES: Final = {
-    "response, from schedule": "response_time_ms",
-    "service, from sending": "service_time_ms",
-    "start delay": "start_delay_ms",
-}
+_TIMES: Final = (("service, from sending", "service_time_ms"), ("start delay", "start_delay_ms"))
 _DOUBTS: Final = {
     Doubt.LATE: "may not be what the server does, by those that began late, or never",
     Doubt.DELAY: f"may not be what the server does: the client's own start delay is more than {SWAY:.0%} as long",
@@ -26,11 +23,13 @@ def summary(figures: Mapping[str, Any], stopped: str | None, examples: Mapping[s
     """Yield the lines that tell a bench's figures to a person."""
     if stopped is not None:
         yield f"stopped early: {stopped}"
+    if "search" in figures:
+        yield f"{of_which(figures)}:"
     yield _rates(figures)
     yield from _latencies(figures)
     yield from (f"  {text}" for text in timed(figures))
     yield f"answers: {_answers(figures)}"
-    yield from (f"  {status}: {text}" for status, text in examples.items())
+    yield from (f"  {status}: {text}" for status, text in examples.items() if status in figures["status"])
     yield from late(figures)
     yield from _client(figures)
     if "search" in figures:
@@ -41,19 +40,28 @@ def _rates(figures: Mapping[str, Any]) -> str:
     offered = figures["offered_rate"]
     of = "" if offered is None else f" of {offered:,.1f}/s offered"
     return (
-        f"{figures['requests']:,} requests in {figures['duration_s']:,.1f} s: "
+        f"{_counted(figures['requests'], 'request')} in {figures['duration_s']:,.1f} s: "
         f"{figures['achieved_rate']:,.1f}/s sent{of}, {figures['completed_rate']:,.1f}/s answered, "
-        f"{figures['errors']:,} errors"
+        f"{_counted(figures['errors'], 'error')}"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _latencies(figures: Mapping[str, Any]) -> Iterator[str]:
     doubtful = figures["unsound"]
     mark = " (UNSOUND: see below)" if figures["client_saturated"] else ""
-    yield f"{'ms' + mark:<26}" + "".join(f"{name + ('?' if name in doubtful else ''):>10}" for name in MEASURES)
-    for title, key in _TIMES.items():
-        values = figures[key]
-        yield f"{title:<26}" + "".join(f"{_number(values[name]):>10}" for name in MEASURES)
+    yield _row("ms" + mark, (name + ("?" if name in doubtful else "") for name in MEASURES))
+    response = "response, from schedule" if figures["loop"] == "open" else "response, from its turn"
+    for title, key in ((response, "response_time_ms"), *_TIMES):
+        yield _row(title, (_number(figures[key][name]) for name in MEASURES))
+
+
+def _row(title: str, cells: Iterable[str]) -> str:
+    """Return a row of the table, which fits into 80 columns."""
+    return f"{title:<23}" + "".join(f"{text:>8}" for text in cells)
 
 
 def timed(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -66,7 +74,10 @@ def timed(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    """Return milliseconds in seven letters, up to a quarter of an hour."""
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.1f}" if value < 10_000 else f"{value:,.0f}"
 
 
 def _answers(figures: Mapping[str, Any]) -> str:
@@ -79,8 +90,9 @@ def late(figures: Mapping[str, Any]) -> Iterator[str]:
     by = figures["late"]
     if figures["unsent"]:
         yield (
-            f"{figures['unsent']:,} requests that the schedule asked for were never sent; "
-            "the longest response times are missing with them"
+            f"{_counted(figures['unsent'], 'request')} that the schedule asked for "
+            f"{'was' if figures['unsent'] == 1 else 'were'} never sent; "
+            "the longest response times may be missing for that reason"
         )
     if by["ceiling"]:
         yield (
@@ -116,7 +128,7 @@ def _client(figures: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {text}" for text in doubted(figures))
     periods = client["saturated_periods"]
     for one in periods[:MOST_PERIODS]:
-        yield f"  from {max(0.0, one['begins']):.0f} s to {one['ends']:.0f} s: {one['why']}"
+        yield f"  from {one['begins']:.1f} s to {one['ends']:.1f} s: {one['why']}"
     if len(periods) > MOST_PERIODS:
         yield f"  … and {len(periods) - MOST_PERIODS:,} more such periods"
 
@@ -137,18 +149,40 @@ _ENDS: Final = {
 }
 
 
+_BREACHES: Final = {
+    Breach.FULL: "unknown, the tenant was full",
+    Breach.CLIENT: "unknown, the client was the bottleneck",
+    Breach.LATENCY: "the latency",
+    Breach.ERRORS: f"errors (more than {MOST_ERRORS:.0%})",
+    Breach.UNSENT: f"requests that were not sent (more than {1 - ENOUGH:.0%})",
+}
+
+
+def of_which(figures: Mapping[str, Any]) -> str:
+    """Return which of a search's probes the figures are of."""
+    search = figures["search"]
+    which = "the last one" if search["rate"] is None else f"the highest rate that kept {search['goal']}"
+    return f"of the probe of {rate_words(figures['offered_rate'])}, {which}"
+
+
+def answer(search: Mapping[str, Any]) -> str:
+    """Return what a search found."""
+    rate = "none" if search["rate"] is None else rate_words(search["rate"])
+    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
+    return f"highest rate with {search['goal']}: {rate}{end}"
+
+
 def _search(search: Mapping[str, Any]) -> Iterator[str]:
     for one in search["probes"]:
         measured = "–" if one["measured_ms"] is None else f"{one['measured_ms']:,.1f} ms"
-        yield f"  {one['rate']:>10,.1f}/s: {measured}, {one['errors']:,} of {one['requests']:,} failed: {_judged(one)}"
-    rate = "none" if search["rate"] is None else f"{search['rate']:,.1f}/s"
-    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
-    yield f"highest rate with {search['goal']}: {rate}{end}"
+        failed = f"{one['errors']:,} of {one['requests']:,} failed"
+        yield f"  {rate_words(one['rate']):>10}: {measured}, {failed}: {judged(one)}"
+    yield answer(search)
 
 
-def _judged(probe: Mapping[str, Any]) -> str:
+def judged(probe: Mapping[str, Any]) -> str:
+    """Return whether a probe kept its goal, and what broke it."""
     if probe["passed"]:
         return "kept"
-    if probe["full"]:
-        return "the tenant was full"
-    return "the client was saturated" if probe["client_saturated"] else "broken"
+    words = " and ".join(_BREACHES[breach] for breach in probe["broken_by"])
+    return words if {"full", "client"} & {*probe["broken_by"]} else f"broken by {words}"

@@ -69,7 +69,7 @@ class BenchView:
         """Return how the load stands, as one line."""
         meter = self._meter
         if meter is None or not meter.points:
-            return "the load begins"
+            return self._beginning()
         point = meter.points[-1]
         return " · ".join([self._place(point), *_figures(meter), *_errors(meter), *self._warning(meter)])
 
@@ -77,7 +77,7 @@ class BenchView:
         """Return the same as a few lines with a plot below."""
         meter = self._meter
         if meter is None or not meter.points:
-            return Group(Text("the load begins"))
+            return Group(Text(self._beginning()))
         point = meter.points[-1]
         rows = [
             Text(f"{self._place(point)} · {' · '.join(_figures(meter))}", no_wrap=True, overflow="ellipsis"),
@@ -88,6 +88,9 @@ class BenchView:
             drawn = plot(meter.points, min(width - 1, PLOT_COLUMNS))
             rows += [Text(drawn, no_wrap=True)] if drawn else []
         return Group(*rows)
+
+    def _beginning(self) -> str:
+        return f"{self._what or 'the load'} begins"
 
     def _place(self, point: Point) -> str:
         at = point.at + point.seconds

@@ -1,5 +1,7 @@
 """Finding the highest rate that keeps a latency goal: doubled until it breaks, then halved in between.
 
+Where the first rate breaks it, lower ones follow in larger steps: a goal that no rate keeps is soon known as such.
+
 `Search` says which rate to try next, and takes what became of it. This module must never send anything, nor judge
 whether the client was able to: that is told with each probe.
 """
@@ -31,6 +33,12 @@ MOST_ERRORS: Final = 0.01
 ENOUGH: Final = 0.98
 """The share of a probe's rate that must have been sent for it to count."""
 
+SLOWEST: Final = 1.0
+"""The rate below which a search does not go, if it does not begin there."""
+
+STEP_DOWN: Final = 8
+"""By what a rate is divided where it breaks the goal and none has kept it."""
+
 _GOAL: Final = re.compile(
     r"\s*(p\d{1,2}(?:\.\d+)?|p999|max|mean)\s*<=?\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", re.IGNORECASE
 )
@@ -46,6 +54,16 @@ class Ended(StrEnum):
     CLIENT = "client"
     FULL = "full"
     PROBES = "probes"
+
+
+class Breach(StrEnum):
+    """What kept a rate from keeping its goal; with the first two nobody knows whether the server would have."""
+
+    FULL = "full"  # the tenant had no room
+    CLIENT = "client"  # the client was the bottleneck
+    LATENCY = "latency"
+    ERRORS = "errors"
+    UNSENT = "unsent"  # too much of what was due was not sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +114,26 @@ class Probe:
     full: bool = False
 
     @property
+    def broken_by(self) -> tuple[Breach, ...]:
+        """Return what kept the rate from keeping the goal; nothing: the latency, and nearly all sent and answered well.
+
+        Where nobody knows what the server would have done, that alone.
+        """
+        if self.full:
+            return (Breach.FULL,)
+        if not self.fit:
+            return (Breach.CLIENT,)
+        found = {
+            Breach.LATENCY: not self.kept,
+            Breach.ERRORS: self.error_share > MOST_ERRORS,
+            Breach.UNSENT: self.sent_share < ENOUGH,
+        }
+        return tuple(breach for breach, is_so in found.items() if is_so)
+
+    @property
     def passed(self) -> bool:
-        """Return whether the rate keeps the goal: the latency, and nearly all sent, and nearly all answered well."""
-        return self.kept and self.fit and self.sent_share >= ENOUGH and self.error_share <= MOST_ERRORS
+        """Return whether the rate keeps the goal."""
+        return not self.broken_by
 
 
 @dataclass(slots=True)
@@ -126,7 +161,7 @@ class Search:
         if broken is None:
             found: float | Ended = self.first if best is None else best * 2
         elif best is None:
-            found = broken / 2 if broken > 1 else Ended.NEVER_KEPT
+            found = max(SLOWEST, broken / STEP_DOWN) if broken > SLOWEST else Ended.NEVER_KEPT
         elif broken - best <= TOLERANCE * best:
             unfit = any(one.rate == broken and not one.fit for one in self.probes)
             found = Ended.CLIENT if unfit else Ended.FOUND
@@ -142,3 +177,8 @@ class Search:
 def probe_seconds(goal: Goal, rate: float, shortest: float) -> float:
     """Return how long a probe is to be: `shortest`, or longer for a rate at which that would be too few requests."""
     return max(shortest, min(goal.least_requests() / rate, LONGEST_S))
+
+
+def rate_words(rate: float) -> str:
+    """Return a rate as people read it, to four digits: 87.5/s, 12,800/s."""
+    return f"{rate:,.0f}/s" if rate >= 1000 else f"{rate:.4g}/s"

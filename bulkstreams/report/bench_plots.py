@@ -1,6 +1,7 @@
 """The plots of a bench: what was asked for and what became of it, and how long it took, second by second.
 
-They hold the numbers of the bench's series and curves and no others. This module must never join what was measured
+They hold the numbers of the bench's series and curves and no others. A colour means one thing on the whole page, and a
+dotted line is service time wherever it stands. This module must never join what was measured
 with what was not: an interval without an answer is a gap.
 """
 
@@ -27,13 +28,14 @@ _RATES: Final = (
     ("errors", "refused", "errors", None),
     ("offered", "allowed", "offered", [8, 4]),
 )
+_DOTTED: Final = [3, 3]
 _TIMES: Final = (
-    ("response p50", "p50", "p50_ms", None),
+    ("response p50", "middle", "p50_ms", None),
     ("response p99", "p99", "p99_ms", None),
-    ("service p50", "p50", "service_p50_ms", [3, 3]),
-    ("service p99", "p99", "service_p99_ms", [3, 3]),
+    ("service p50", "middle", "service_p50_ms", _DOTTED),
+    ("service p99", "p99", "service_p99_ms", _DOTTED),
 )
-_KINDS: Final = ("service_time", "response_time")
+_KINDS: Final = ("response_time", "service_time")
 
 
 def of_bench(bench: Mapping[str, Any]) -> dict[str, Plot]:
@@ -105,5 +107,11 @@ def _marks(bench: Mapping[str, Any]) -> list[tuple[float, str]]:
 
 def _curve(bench: Mapping[str, Any]) -> Plot | None:
     """Return both kinds of time by percentile, as far as there are requests to tell by."""
-    known = [(kind.replace("_", " "), kind, curve) for kind in _KINDS if (curve := bench["percentiles"][f"{kind}_ms"])]
-    return curves("Time by percentile", known)
+    known = [
+        (kind.replace("_", " "), "time", curve) for kind in _KINDS if (curve := bench["percentiles"][f"{kind}_ms"])
+    ]
+    plot = curves("Time by percentile", known)
+    for one in [] if plot is None else plot["series"]:
+        if one["label"] == "service time":
+            one["dash"] = _DOTTED
+    return plot

@@ -214,6 +214,39 @@ def test_a_summary_tells_both_kinds_of_time() -> None:
     assert "never sent" not in text
 
 
+def test_one_is_not_told_in_the_plural() -> None:
+    """A request, an error, and a request that was not sent."""
+    text = told(requests=1, errors=1, unsent=1, timed_requests=1)
+    assert text.startswith("1 request in 3.0 s: ")
+    assert " 1 error\n" in text
+    assert "1 request that the schedule asked for was never sent" in text
+    assert "2 requests that the schedule asked for were never sent" in told(unsent=2)
+
+
+def test_a_closed_loop_has_no_schedule_to_count_from() -> None:
+    """Its requests have their turn when a client is free."""
+    found = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=None))
+    text = "\n".join(summary(found, None, {}))
+    assert "response, from its turn" in text
+    assert "schedule" not in text
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+def test_the_table_fits_into_eighty_columns(saturated: bool) -> None:
+    """With each mark, and times from a microsecond to a quarter of an hour; a space stands between any two."""
+    times = dict(zip(("p50", "p90", "p95", "p99", "p999", "max", "mean"),
+                     (0.001, 999.99, 1234.56, 30_001.2, 123_456.7, 899_999.0, None), strict=True))  # fmt: skip
+    text = told(
+        client_saturated=saturated, unsound=list(times), response_time_ms=times, service_time_ms=times,
+        start_delay_ms=times,
+    )  # fmt: skip
+    table = [row for row in text.splitlines() if row.startswith(("ms", "response", "service", "start"))]
+    assert len(table) == 4
+    assert max(map(len, table)) < 80
+    assert table[0].split()[-7:] == [f"{name}?" for name in times]
+    assert table[1].split()[-7:] == ["0.00", "999.99", "1,234.6", "30,001", "123,457", "899,999", "–"]
+
+
 def test_a_summary_tells_what_spoils_it() -> None:
     """Unsent requests, late ones by cause, and the periods of a saturated client, the first three one by one."""
     client = figures(Measured(meter=a_meter(), planned_s=3.0, offered_rate=10.0))["client"]
@@ -229,7 +262,7 @@ def test_a_summary_tells_what_spoils_it() -> None:
         "3 began late since their intents",
         "UNSOUND",
         "BOTTLENECK for 50.0%",
-        "from 2 s to 3 s: reason 2",
+        "from 2.0 s to 3.0 s: reason 2",
         "and 2 more such periods",
     ):
         assert words in text
@@ -250,16 +283,39 @@ def test_a_summary_marks_single_measures_that_the_client_may_have_spoiled() -> N
 
 def test_a_summary_tells_a_search_probe_by_probe() -> None:
     """What each rate gave, and what ended it."""
-    probe = {"rate": 100.0, "passed": True, "client_saturated": False, "full": False, "measured_ms": 12.0, "errors": 0,
-             "requests": 9}  # fmt: skip
-    broken = {**probe, "passed": False}
-    probes = [probe, broken, {**broken, "client_saturated": True, "measured_ms": None}, {**broken, "full": True}]
-    text = told(search={"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes})
-    assert "12.0 ms, 0 of 9 failed: kept" in text
-    assert "12.0 ms, 0 of 9 failed: broken" in text
-    assert "–, 0 of 9 failed: the client was saturated" in text
-    assert "12.0 ms, 0 of 9 failed: the tenant was full" in text
-    assert "highest rate with p99<250ms: 100.0/s (above it the client is the bottleneck" in text
+    probe = {"rate": 100.0, "passed": True, "broken_by": [], "measured_ms": 12.0, "errors": 0, "requests": 9}
+    breaches = ([], ["latency"], ["errors"], ["latency", "unsent"], ["client"], ["full"])
+    probes = [{**probe, "passed": not its, "broken_by": its} for its in breaches]
+    probes[-1]["measured_ms"] = None
+    search = {"goal": "p99<250ms", "rate": 100.0, "ended": "client", "probes": probes}
+    text = told(search=search)
+    assert "of the probe of 10/s, the highest rate that kept p99<250ms:\n30 requests in 3.0 s" in text
+    assert "12.0 ms, 0 of 9 failed: kept\n" in text
+    assert "12.0 ms, 0 of 9 failed: broken by the latency\n" in text
+    assert "12.0 ms, 0 of 9 failed: broken by errors (more than 1%)\n" in text
+    assert "broken by the latency and requests that were not sent (more than 2%)\n" in text
+    assert "12.0 ms, 0 of 9 failed: unknown, the client was the bottleneck\n" in text
+    assert "–, 0 of 9 failed: unknown, the tenant was full\n" in text
+    assert "highest rate with p99<250ms: 100/s (above it the client is the bottleneck" in text
+    none = told(search={**search, "rate": None, "ended": "never_kept"})
+    assert "of the probe of 10/s, the last one:\n" in none
+    assert "highest rate with p99<250ms: none (no rate keeps it)" in none
+
+
+def test_a_message_stands_by_an_answer_of_the_same_load() -> None:
+    """What another probe was answered is no word on this one."""
+    found = figures(Measured(meter=a_meter(status=429), planned_s=3.0, offered_rate=10.0))
+    text = "\n".join(summary(found, None, {"429": "too many", "500": "broken"}))
+    assert "  429: too many" in text
+    assert "broken" not in text
+
+
+def test_a_probe_that_begins_is_told_as_one() -> None:
+    """Its first second has no figures yet; what it is stands there."""
+    view = BenchView(print)
+    view.begins("probe of 20/s", Meter(0.0, 0.0, None, Told(), lambda: 0, lambda: 0.0, lambda: 0.0))
+    assert view.line() == "probe of 20/s begins"
+    assert drawn(view, 80) == ["probe of 20/s begins"]
 
 
 def test_requests_that_were_never_sent_spoil_what_lies_far_out() -> None:

@@ -12,12 +12,14 @@ from bulkstreams.core.searching import (
     LONGEST_S,
     MOST_PROBES,
     TOLERANCE,
+    Breach,
     Ended,
     Goal,
     GoalError,
     Probe,
     Search,
     probe_seconds,
+    rate_words,
     read_goal,
 )
 
@@ -55,10 +57,11 @@ def test_it_doubles_first_and_then_halves() -> None:
 
 
 def test_a_goal_that_no_rate_keeps_is_said_to_be_none() -> None:
-    """It goes down as far as one a second."""
-    search, ended = play(10, lambda rate: probe(rate, kept=False))
+    """It goes down to one a second, in few steps, since each takes its time."""
+    search, ended = play(100, lambda rate: probe(rate, kept=False))
     assert (search.best, ended) == (None, Ended.NEVER_KEPT)
-    assert search.probes[-1].rate <= 1
+    assert [one.rate for one in search.probes] == [100, 12.5, 1.5625, 1]
+    assert [one.rate for one in play(0.5, lambda rate: probe(rate, kept=False))[0].probes] == [0.5]
 
 
 def test_where_the_client_is_the_limit_it_says_so() -> None:
@@ -83,6 +86,23 @@ def test_errors_and_requests_that_were_not_sent_break_a_rate_too() -> None:
     assert not probe(1, sent=0.9).passed
     assert not probe(1, fit=False).passed
     assert probe(1, errors=0.01, sent=0.98).passed
+
+
+@pytest.mark.parametrize(
+    ("of", "breaches"),
+    [
+        (probe(1), []),
+        (probe(1, kept=False), [Breach.LATENCY]),
+        (probe(1, errors=0.02), [Breach.ERRORS]),
+        (probe(1, kept=False, errors=0.02, sent=0.9), [Breach.LATENCY, Breach.ERRORS, Breach.UNSENT]),
+        (probe(1, kept=False, fit=False), [Breach.CLIENT]),
+        (probe(1, errors=0.02, fit=False, full=True), [Breach.FULL]),
+    ],
+)
+def test_what_broke_a_rate_is_told(of: Probe, breaches: list[Breach]) -> None:
+    """All of it; but where the client or the quota was in the way, nobody knows what the server would have done."""
+    assert list(of.broken_by) == breaches
+    assert of.passed is (not breaches)
 
 
 def test_a_search_without_end_is_ended() -> None:
@@ -136,3 +156,9 @@ def test_a_probe_is_long_enough_for_its_percentile() -> None:
     assert probe_seconds(Goal("p999", 1.0), 20, 10) == LONGEST_S
     assert probe_seconds(Goal("p50", 1.0), 20, 0.5) == 1.0
     assert probe_seconds(Goal("p50", 1.0), 1, 90) == 90
+
+
+@pytest.mark.parametrize(("rate", "words"), [(0.78125, "0.7812/s"), (87.5, "87.5/s"), (12_812.5, "12,812/s")])
+def test_a_rate_is_told_in_digits(rate: float, words: str) -> None:
+    """Never as a power of ten."""
+    assert rate_words(rate) == words

@@ -56,7 +56,7 @@ def measured(reason: str = "it was lost", *, cause: Cause = Cause.CEILING) -> Me
 def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
     """Return what a page is made of."""
     found = everything(load)
-    found["figures"] |= {"run_id": text, "ledger": text, "loop": "open", **more}
+    found["figures"] |= {"run_id": text, "ledger": text, **more}
     said: dict[str, Any] = {
         "stopped": text,
         "examples": {"429": text},
@@ -65,13 +65,21 @@ def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
         "doubted": [text],
         "timed": [text],
     }
+    return {**found, **said, "base_url": text, "made_at": 0.0, "in_force": asked_of(text)}
+
+
+def asked_of(text: str) -> dict[str, Any]:
+    """Return what was in force, as a session tells it."""
     told = InForce(
-        inputs=[text],
-        settings={"template": Setting(text, None, "--template"), "warmup_s": Setting(2.5, 0.0, "--warmup")},
-        tenants=[Configured(text, "https://acme.test", True, {}, Shown("token", "***"))],
+        settings={
+            "schedule": Setting("10/s 2s", "50/s 30s", "--rate"),
+            "warmup_s": Setting(2.5, 0.0, "--warmup"),
+            "concurrency": Setting(1000, 1000, "default"),
+            "template": Setting(text, None, "--template"),
+        },
+        tenants=[Configured(text, "https://acme.test", is_default=True, own={}, credentials=Shown("token", "***"))],
     )
-    said["in_force"] = {"run": text, "started_at": 0.0, **told.as_json()}
-    return {**found, **said, "base_url": text, "made_at": 0.0}
+    return {"run": text, "started_at": 0.0, **told.as_json()}
 
 
 def cells(html: str) -> str:
@@ -130,6 +138,39 @@ def test_what_was_in_force_is_told() -> None:
     assert "x (default) https://acme.test token ***" in text
 
 
+def test_a_colour_means_one_thing_on_the_whole_page() -> None:
+    """Two lines share one only where they are the same measure, of response and of service time; that one is dotted."""
+    lines = [one for plot in bench_plots.of_bench(bench(measured())).values() for one in plot["series"]]
+    meanings: dict[str, set[str]] = {}
+    for one in lines:
+        meanings.setdefault(one["colour"], set()).add(one["label"].replace("service", "response"))
+        assert (one.get("dash") == [3, 3]) is one["label"].startswith("service")
+    assert all(len(its) == 1 for its in meanings.values()), meanings
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"schedule": "10/s 2s", "warmup_s": 3.0}, "10/s 2s , after a warm-up of 3.00 s"),
+        (
+            {"search": "p99<9ms", "first_rate": 10.0, "duration_s": 5.0},
+            "the highest rate with p99&lt;9ms, from 10/s on",
+        ),
+        ({"concurrency": 8, "duration_s": 5.0}, "8 clients for 5.00 s"),
+    ],
+)
+def test_what_was_asked_for_is_said(asked: dict[str, Any], words: str) -> None:
+    """A schedule, a search or a closed loop; the summary leads to all else that was in force."""
+    told = bench(measured())
+    settings = told["in_force"]["settings"]
+    del settings["schedule"]
+    settings |= {name: {"value": value, "default": None, "from": "x"} for name, value in asked.items()}
+    html = page.of_bench(told)
+    assert words.replace(" ,", ",") in cells(html)
+    assert 'href="#configuration"' in html
+    assert "In force in this <b>bench</b>" in html
+
+
 def test_rates_of_a_moment_are_not_drawn() -> None:
     """An interval too short to speak of a rate is a gap; a closed loop has no offered rate to draw."""
     shown = bench(measured(), offered_rate=None)
@@ -164,12 +205,14 @@ def test_a_search_shows_its_probes() -> None:
              "achieved_rate": 49.9, "requests": 100, "errors": 0}  # fmt: skip
     broken = {**probe, "passed": False}
     search = {"goal": "p99<250ms", "rate": 50.0, "ended": "full", "probes": [probe, broken, {**broken, "full": True}]}
-    text = cells(page.of_bench(bench(measured(), search=search)))
-    assert "The highest rate with p99&lt;250ms: 50 requests a second" in text
+    said = {"answer": "highest rate: 50/s", "of_which": "of that probe", "judged": ["kept", "broken", "unknown: full"]}
+    text = cells(page.of_bench(bench(measured(), search=search) | said))
+    assert text.index("Highest rate: 50/s.") < text.index("The client kept up") < text.index("Rates that were tried")
+    assert "All figures are of that probe;" in text
     assert text.count("49.9") == 3
     assert "kept" in text
     assert "broken" in text
-    assert "unknown: the tenant was full" in text
+    assert "unknown: full" in text
     assert "Search for the highest rate" not in Parsed(page.of_bench(bench(measured()))).text
 
 

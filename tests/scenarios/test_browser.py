@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ COLOUR = """(name) => {
     return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).join(",");
 }"""
 """What a colour of the page looks like on a canvas."""
+
+WRITES = """
+    window.written = [];
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+        const { a, e } = this.getTransform();
+        const half = this.measureText(text).width * a / 2;
+        written.push([this.canvas.closest(".plot")?.id, text, a * at[0] + e - half, a * at[0] + e + half]);
+        return write.call(this, text, ...at);
+    };
+"""
+"""Keeps what is written on canvases, where it stands in the middle of its place: plot, text, left, right."""
 
 CONTRAST = """() => {
     const TEXTS = "p, dt, dd, th, td, li, h1, h2, small, caption, figcaption, button, summary";
@@ -364,8 +377,48 @@ def test_a_bench_is_drawn_and_asks_for_nothing(bench_page: Path, look: Callable[
     """Its three plots stand on their canvases, its texts can be read, and it is no wider than its window."""
     seen = look(bench_page, **LOOKS[name])
     assert [one["id"] for one in plots_of(seen)] == ["rates", "times", "curve"]
-    for colours, drawn in zip(seen.drawn(), ("refused", "p50", "response_time"), strict=True):
+    for colours, drawn in zip(seen.drawn(), ("refused", "middle", "time"), strict=True):
         assert colours.get(seen.colour(drawn), 0) > 5, drawn
     assert seen.page.evaluate(CONTRAST) >= 4.5
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= LOOKS[name]["viewport"]["width"]
     assert seen.is_quiet(), (seen.requests, seen.complaints)
+
+
+def test_a_narrow_bench_cuts_off_no_caption_and_overlaps_no_label(bench_page: Path, browser: Browser) -> None:
+    """In 340 pixels: the words above a table are within the window, however wide it is, and the percentiles apart."""
+    context = browser.new_context(viewport={"width": 340, "height": 740})
+    context.add_init_script(WRITES)
+    page = context.new_page()
+    page.goto(bench_page.resolve().as_uri())
+    until(lambda: page.evaluate("document.querySelectorAll('.canvas:not([data-drawn])').length === 0"))
+    places = "[...document.querySelectorAll('caption')].map((one) => one.getBoundingClientRect().right)"
+    assert 0 < max(page.evaluate(places)) <= 340
+    until(lambda: page.evaluate("written.filter(([plot, text]) => text.endsWith(' %')).length > 0"))
+    written = page.evaluate("written.filter(([plot, text]) => plot === 'plot-curve' && text.endsWith(' %'))")
+    places = sorted({(left, right) for _, _, left, right in written})
+    assert len(places) >= 2
+    assert all(right < left for (_, right), (left, _) in pairwise(places))
+    context.close()
+
+
+def test_legends_show_dashes_as_lines_do(bench_page: Path, look: Callable[..., Seen]) -> None:
+    """What a curve is told by is its colour and its dashes: service time is not taken for response time."""
+    seen = look(bench_page, viewport={"width": 1280, "height": 900})
+    of_each = (
+        "[one.querySelector('.u-label').innerText, getComputedStyle(one.querySelector('.u-marker')).backgroundImage]"
+    )
+    marks = seen.page.evaluate(f"[...document.querySelectorAll('.u-legend .u-series')].map((one) => {of_each})")
+    dashed = {name for name, image in marks if "repeating-linear-gradient" in image}
+    assert dashed == {"offered", "service p50", "service p99", "service time"}
+
+
+def test_a_bench_says_what_was_asked_for(bench_page: Path, look: Callable[..., Seen]) -> None:
+    """Its schedule in the summary, and each setting below, with the flag that gave it; the token is masked."""
+    seen = look(bench_page, viewport={"width": 1280, "height": 900})
+    assert "50/s 2s, after a warm-up of 1.00 s" in seen.page.inner_text("#summary .facts")
+    rows = seen.page.evaluate("[...document.querySelectorAll('#configuration tbody tr')].map((one) => one.innerText)")
+    settings = {row.split("\t")[0]: row.split("\t")[1:] for row in rows}
+    assert settings["schedule"] == ["50/s 2s", "50/s 30s", "--rate, --duration or --stages"]
+    assert settings["concurrency"][:2] == ["1,000", "1,000"]
+    assert settings["template"][0] == "none"
+    assert any("token ***" in row for row in rows)

@@ -27,7 +27,7 @@ from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
 from bulkstreams.core.budget import ServerClock
 from bulkstreams.core.schedule import Schedule, steady
-from bulkstreams.core.searching import MOST_ERRORS, Ended, Goal, Probe, Search, probe_seconds
+from bulkstreams.core.searching import MOST_ERRORS, Ended, Goal, Probe, Search, probe_seconds, rate_words
 from bulkstreams.engine import Course, Fleet, SystemClock
 from bulkstreams.engine.alarm import Alarm, new_alarm
 from bulkstreams.engine.clearing import clear_doubts
@@ -240,7 +240,7 @@ class Bench:
         search = self.search = Search(plan.first)
         while self.stopped is None and not isinstance(rate := search.next(), Ended):
             seconds = probe_seconds(plan.goal, rate, plan.seconds)
-            load = await self._open(Schedule([steady(round(rate, 3), seconds)]), f"probe of {rate:,.4g}/s")
+            load = await self._open(Schedule([steady(round(rate, 3), seconds)]), f"probe of {rate_words(rate)}")
             if self.stopped is None:
                 search.take(_judged(plan.goal, rate, load))
                 with anyio.CancelScope() as self._waiting:

@@ -60,6 +60,7 @@ def figures(load: Measured) -> dict[str, Any]:
         "timed_requests": meter.response.count,
         "unreached": meter.unreached,
         "late": {cause.value: meter.late[cause] for cause in Cause},
+        "loop": "closed" if load.offered_rate is None else "open",
         "start_delay_ms": meter.delay.ms(),
         "own_delay_ms": meter.own_delay.ms(),
         "warmup_requests": meter.warmup,

@@ -16,7 +16,7 @@ from bulkstreams.commands.bench.in_force import CLEANING, of_bench, of_clearing
 from bulkstreams.commands.bench.loads import Bench, Watching
 from bulkstreams.commands.bench.measured import Measured, everything, figures
 from bulkstreams.commands.bench.moulding import Moulding
-from bulkstreams.commands.bench.options import BenchOptions, BenchReport, ClosedLoop, Searching
+from bulkstreams.commands.bench.options import BenchOptions, BenchReport, Searching
 from bulkstreams.commands.session import Session
 from bulkstreams.commands.wiring import Wiring
 from bulkstreams.config import Settings
@@ -75,7 +75,6 @@ class BenchSession(Session):
             "run_id": run.name,
             "ledger": str(options.ledger),
             "elapsed_s": round(time.monotonic() - self._began, 3),
-            "loop": "closed" if isinstance(options.plan, ClosedLoop) else "open",
             "created": records.get(State.CREATED, 0),
         }
         if bench.search is not None:
@@ -83,7 +82,8 @@ class BenchSession(Session):
         if code is ExitCode.OK:
             code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
-            figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
+            figures=found, everything=everything(load),
+            exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
@@ -110,7 +110,7 @@ class BenchSession(Session):
             "probes": [
                 {
                     "rate": round(probe.rate, 3), "passed": probe.passed, "client_saturated": not probe.fit,
-                    "full": probe.full,
+                    "full": probe.full, "broken_by": [breach.value for breach in probe.broken_by],
                     "measured_ms": load.meter.response.ms()[plan.goal.measure],
                     "achieved_rate": round(load.achieved_rate, 3), "requests": load.meter.requests,
                     "errors": load.meter.errors,

@@ -116,6 +116,15 @@
     value: plot.lanes ? () => "" : (_, value) => number(value),
   });
 
+  // What a series is told by in the legend: its colour, and its dashes where its line has some.
+  const swatch = (plot) => (_, at) => {
+    const one = plot.series[at - 1];
+    const ink = colour(`--c-${one.colour}`);
+    if (!one.dash) return ink;
+    const [drawn, left] = one.dash;
+    return `repeating-linear-gradient(90deg, ${ink} 0 ${drawn}px, transparent ${drawn}px ${drawn + left}px)`;
+  };
+
   const axis = (label, more) => ({
     label,
     labelSize: 20,
@@ -131,7 +140,12 @@
   const xAxis = (plot) => {
     if (plot.nines) {
       const whole = (chart, _, low, high) => {
-        const found = [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7].filter((at) => at >= low && at <= high);
+        const apart = 44 / (chart.bbox.width / devicePixelRatio) * (high - low);
+        const found = [];
+        for (const at of [1, 2, 3, 4, 5, 6, 7, 0, Math.log10(2)]) {
+          if (at >= low && at <= high && found.every((other) => Math.abs(at - other) >= apart)) found.push(at);
+        }
+        found.sort((one, other) => one - other);
         return found.length > 1 ? found : [low, high];
       };
       return axis(plot.x_label, { splits: whole, values: (_, splits) => splits.map(percent), space: 30, size: 32 });
@@ -194,7 +208,7 @@
     series: [first(plot), ...plot.series.map(series(plot))],
     cursor: { drag: { x: true, y: false }, sync: axisOf(plot) && { key: axisOf(plot), scales: ["x", null] } },
     hooks: hooks(plot),
-    legend: { live: true, markers: { fill: (chart, at) => chart.series[at].stroke(chart, at), width: 0 } },
+    legend: { live: true, markers: { fill: swatch(plot), width: 0 } },
   });
 
   const plain = (_, low, high) => low === high ? [low - 0.5, high + 0.5] : [low, high];
