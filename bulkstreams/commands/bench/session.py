@@ -158,9 +158,10 @@ async def open_bench(
     options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
 ) -> AsyncIterator[BenchSession]:
     """Read what is to be sent, then open the ledger of a bench; it stays held until the context ends."""
-    settings.require_default()
+    tenant = settings.require_default().name
     rules = Rules(settings.allow_unknown_events)
-    moulds = Moulding(options, SecretResolver(environment, Path.cwd()), rules, live.phase).read()
+    secrets = SecretResolver(environment, Path.cwd())
+    moulds = Moulding(options, tenant, secrets, rules, live.phase).read()
     located = Wiring(settings, SecretResolver(environment, settings.folder)).locate(None)
     assert not isinstance(located, Problem)
     if moved := make_room(options.ledger, *located):
