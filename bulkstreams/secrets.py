@@ -96,7 +96,11 @@ def read_token_file(path: Path) -> str:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """Replace each secret, however it is written, by three asterisks."""
+    """Replace each secret, however it is written, by three asterisks.
+
+    A short one is not spared where it stands within a word, though the word is no longer read then: nobody can tell a
+    word that holds it by chance from one that a server has put together with it.
+    """
     for secret in sorted(set(secrets), key=len, reverse=True):
         for form in _forms(secret):
             text = text.replace(form, MASK)

@@ -241,6 +241,8 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
         # A reader of our own: the interpreter would wait, at its end, for one that a thread still reads from.
         source = stdin or os.fdopen(os.dup(sys.stdin.fileno()), "rb")
         return _opened("<stdin>", source, spool_folder, at=None)
+    if not is_text(path):
+        raise InputError(f"the name {shown(path)} is no UTF-8.", hint="Rename the file, or reach it by a link.")
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the input
     except FileNotFoundError:
@@ -255,6 +257,16 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
         raise InputError(f"{path!r} is no path: it holds a null byte.", hint="Name an existing file.") from None
     at = os.fstat(stream.fileno())
     return _opened(path, stream, spool_folder, at=at if stat.S_ISREG(at.st_mode) else None)
+
+
+def is_text(name: str) -> bool:
+    """Return whether a name can stand in a ledger and in JSON: bytes that are no text stand in it as surrogates."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
+def shown(name: str) -> str:
+    """Return a name that people can read: each byte that is no text is written as such."""
+    return "".join(rf"\x{ord(sign) - 0xDC00:02x}" if "\udc80" <= sign <= "\udcff" else sign for sign in name)
 
 
 def _opened(name: str, stream: BinaryIO, folder: Path, *, at: os.stat_result | None) -> Input:

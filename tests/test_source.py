@@ -510,3 +510,11 @@ def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
 def test_a_line_is_at_most_what_the_api_takes() -> None:
     """The API's limit is 1 MiB."""
     assert source.MAX_LINE == 1024 * 1024
+
+
+def test_a_name_that_is_no_text_is_refused_in_one_that_is(tmp_path: Path) -> None:
+    """A ledger could not keep it: it is told with its bytes, before anything is read."""
+    os.close(os.open(os.fsencode(tmp_path) + b"/caf\xe9.jsonl", os.O_CREAT))
+    with pytest.raises(InputError, match=r"caf\\xe9\.jsonl is no UTF-8") as caught:
+        open_input(os.fsdecode(b"caf\xe9.jsonl"), tmp_path)
+    caught.value.message.encode()

@@ -15,7 +15,7 @@ _TIMES: Final = (("service, from sending", "service_time_ms"), ("start delay", "
 _DOUBTS: Final = {
     Doubt.LATE: "may not be what the server does, by those that began late, or never",
     Doubt.DELAY: f"may not be what the server does: the client's own start delay is more than {SWAY:.0%} as long",
-    Doubt.FEW: f"say little: fewer than {BEYOND} of these requests lie beyond",
+    Doubt.FEW: f"may be mere accident: fewer than {BEYOND} of these requests lie beyond",
 }
 
 

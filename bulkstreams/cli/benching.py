@@ -39,10 +39,12 @@ def bench(
         str | None, typer.Option(metavar="R|R:R/T", help=f"Requests a second, or a ramp: 50:500/60s. [{RATE}]")
     ] = None,
     stages: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A line a stage: 200/s 30s, or 50:500/60s; 0 5s is a pause.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A line a stage: 200/s 30s, 50:500/60s [90s], 0 5s for a pause; # a remark."),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option(metavar="T", help=f"How long; of a search: each probe. [{DURATION}; {PROBE}]")
+        str | None,
+        typer.Option(metavar="T", help=f"How long, also of a ramp: cut, or held. [{DURATION}; search: {PROBE} each]"),
     ] = None,
     warmup: Annotated[str, typer.Option(metavar="T", help="At the first rate, before it counts.")] = "0s",
     concurrency: Annotated[
@@ -78,7 +80,7 @@ def bench(
 ) -> None:
     """Put a load on an API's creates by a schedule, tell its latencies, and delete what was created.
 
-    A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any, and --base-url http://127.0.0.1:8025.
+    A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any-token, and --base-url http://127.0.0.1:8025.
     """
     if clean is not None:
         _check_clean(

@@ -17,6 +17,15 @@ SIGNING_ALGS: Final = ("RS256", "RS384", "PS256")
 TOKEN_VARIABLES: Final = ("AUTH0_API_TOKEN", "AUTH0_ACCESS_TOKEN")
 """The variables that a token of ours may stand in, the first that does counts: never the name of a stream's secret."""
 
+_VARIABLES: Final = {
+    "client_id": "AUTH0_CLIENT_ID",
+    "client_secret": "AUTH0_CLIENT_SECRET",
+    "private_key": "AUTH0_CLIENT_ASSERTION_PRIVATE_KEY",
+    "signing_alg": "AUTH0_CLIENT_ASSERTION_SIGNING_ALG",
+    "audience": "AUTH0_AUDIENCE",
+}
+"""The variables of a client, by the keys that the file has for the same."""
+
 _SECRETS: Final = ("token", "client_id", "client_secret", "private_key")
 
 
@@ -68,15 +77,12 @@ def in_environment(environment: Mapping[str, str]) -> Credentials | None:
     for name in TOKEN_VARIABLES:
         if environment.get(name):
             return token(environment[name], name)
-    given = {
-        "client_id": environment.get("AUTH0_CLIENT_ID"),
-        "client_secret": environment.get("AUTH0_CLIENT_SECRET"),
-        "private_key": environment.get("AUTH0_CLIENT_ASSERTION_PRIVATE_KEY"),
-        "signing_alg": environment.get("AUTH0_CLIENT_ASSERTION_SIGNING_ALG"),
-        "audience": environment.get("AUTH0_AUDIENCE"),
-    }
+    given = {key: environment.get(name) for key, name in _VARIABLES.items()}
     if not given["client_id"] or not (given["client_secret"] or given["private_key"]):
         return None
+    for key, text in given.items():
+        if text and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise UsageError(f"{_VARIABLES[key]} holds bytes that are no UTF-8.", hint="Set it anew, as a text.")
     return _client({key: text for key, text in given.items() if text}, "AUTH0_CLIENT_ASSERTION_SIGNING_ALG")
 
 

@@ -136,7 +136,7 @@ class Settings:
             raise UsageError(
                 f"there are no credentials for {tenant.name}.",
                 hint="Set AUTH0_API_TOKEN, or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or give --token-file FILE."
-                + (" A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any." if here else ""),
+                + (" A `bulkstreams sandbox` takes any token: AUTH0_API_TOKEN=any-token." if here else ""),
             )
         return tenant.credentials
 

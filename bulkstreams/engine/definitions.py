@@ -6,6 +6,7 @@ that somebody uses. This module must never put a secret into the ledger, nor sen
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,13 +33,17 @@ BUILT_IN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Mould:
-    """A line that definitions are made of: where it stands, and its content with secrets resolved (in memory only)."""
+    """A line that definitions are made of: where it stands, and its content with secrets resolved (in memory only).
+
+    `tenant`: the one that it names, which is nothing to a load: all goes to the tenant that is loaded.
+    """
 
     input: int
     line: int
     offset: int
     length: int
     definition: dict[str, Any]
+    tenant: str | None = None
 
     def body(self, name: str) -> bytes:
         """Return the body to POST for a stream of that name."""
@@ -61,7 +66,7 @@ def mould(input_: int, line: Line, rules: Rules, unresolvable: Callable[[Referen
         return (Problem(path="destination", message="names an action, which a load does not look up; give its id"),)
     body = prepare(line.data, resolve)
     assert body is not None
-    return Mould(input_, line.number, line.offset, line.length, orjson.loads(body))
+    return Mould(input_, line.number, line.offset, line.length, orjson.loads(body), found.tenant)
 
 
 class Definitions:
@@ -100,13 +105,25 @@ class Definitions:
 def as_one_line(data: bytes) -> Line:
     """Return a template's file, one JSON value over as many lines as it likes, as the line that it would be.
 
-    What is no JSON is left as it is, for the reading of lines to say what is wrong with it.
+    What is no JSON is left as it is, under the number of the line where that shows, for the reading of lines to say
+    what is wrong with it.
     """
     try:
-        line = orjson.dumps(orjson.loads(data))
+        line, number = orjson.dumps(orjson.loads(data)), 1
     except ValueError:
-        line = data.strip()
-    return Line(1, 0, len(line), line)
+        line, number = data.rstrip(), _wrong_line(data)
+    return Line(number, 0, len(line), line)
+
+
+def _wrong_line(data: bytes) -> int:
+    """Return the number of the line in which some bytes cease to be JSON; 1 where that cannot be told."""
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as wrong:
+        return wrong.lineno
+    except (ValueError, RecursionError):
+        pass
+    return 1
 
 
 def enough(lines: int, size: int) -> bool:

@@ -77,7 +77,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def open_file(path: Path, mode: str) -> sqlite3.Connection:
     """Open a connection in one of SQLite's modes, and ask nothing of what is there."""
     return sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,

@@ -148,7 +148,7 @@ class Inventory:
         with ledger_format.told(path):
             self._db = ledger_format.open_file(path, "rw")
             self._db.executescript(_SCHEMA)
-            self._db.execute("ATTACH ? AS ledger", (f"file:{quote(str(ledger.absolute()))}?mode=ro",))
+            self._db.execute("ATTACH ? AS ledger", (f"file:{quote(os.fsencode(ledger.absolute()))}?mode=ro",))
         self._ids: dict[str, int] = {}
 
     def __enter__(self) -> Self:

@@ -35,13 +35,14 @@ def test_a_rate_has_a_duration_and_a_ramp_its_own() -> None:
     assert shape(plan(rate="200/s", duration="5s")) == [(200, 200, 5)]
     assert shape(plan(rate="50:500/60s")) == [(50, 500, 60)]
     assert shape(plan(rate="50:500/60s", duration="90s")) == [(50, 500, 60), (500, 500, 30)]
+    assert shape(plan(rate="50:500/60s", duration="10s")) == [(50, 125, 10)]
 
 
 def test_stages_come_from_a_file(tmp_path: Path) -> None:
     """Line by line."""
     path = tmp_path / "stages"
-    path.write_text("10/s 2s\n10:20/1s\n")
-    assert shape(plan(stages=path)) == [(10, 10, 2), (10, 20, 1)]
+    path.write_text("# up, and on\n10/s 2s\n10:20/1s  # its own time\n\n10:20/1s 3s\n10:20/1s 500ms\n")
+    assert shape(plan(stages=path)) == [(10, 10, 2), (10, 20, 1), (10, 20, 1), (20, 20, 2), (10, 15, 0.5)]
 
 
 def test_a_closed_loop_has_clients() -> None:

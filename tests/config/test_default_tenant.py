@@ -275,3 +275,11 @@ def test_a_token_that_could_not_stand_in_a_header_is_told_by_its_variable(tmp_pa
     error = refused(tmp_path, "", {"AUTH0_DOMAIN": "acme.eu.auth0.com", name: "s3cret\r\nX: y"})
     assert error.message == f"{name} holds a character that no token has."
     assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize("name", ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET", "AUTH0_AUDIENCE"])
+def test_a_variable_that_is_no_text_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    """Bytes in another encoding could not be sent as JSON; they are not shown."""
+    client = {"AUTH0_CLIENT_ID": "id", "AUTH0_CLIENT_SECRET": "s3cret", name: "caf\udce9"}
+    with pytest.raises(UsageError, match=f"^{name} holds bytes that are no UTF-8"):
+        load(Flags(base_url="https://acme.example"), client, tmp_path)

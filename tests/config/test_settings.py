@@ -269,7 +269,7 @@ def test_at_this_machine_itself_the_hint_says_that_a_sandbox_takes_any_token(tmp
     found = load(Flags(base_url="http://127.0.0.1:8025"), {}, tmp_path)
     with pytest.raises(UsageError) as caught:
         found.require_default()
-    assert "AUTH0_API_TOKEN=any" in caught.value.hint
+    assert "AUTH0_API_TOKEN=any-token" in caught.value.hint
 
 
 # -- tenants of the file ----------------------------------------------------------------------------------------------

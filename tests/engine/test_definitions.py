@@ -135,7 +135,8 @@ def test_the_built_in_definition_is_valid_and_disabled() -> None:
 def test_a_template_is_read_as_one_line_however_it_is_written() -> None:
     """Line breaks and spaces do not count; what is no JSON is left for the reading to judge."""
     assert as_one_line(b'{\n  "a": 1\n}\n').data == b'{"a":1}'
-    assert as_one_line(b" {oops\n").data == b"{oops"
+    assert as_one_line(b" {oops\n").data == b" {oops"
+    assert [as_one_line(one).number for one in (b'{\n"a": 1\n"b"}', b"{", b"\xff", b"[" * 100_000)] == [3, 1, 1, 1]
 
 
 def test_of_a_huge_input_only_so_much_is_kept() -> None:

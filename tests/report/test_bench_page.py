@@ -65,21 +65,18 @@ def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
         "doubted": [text],
         "timed": [text],
     }
-    return {**found, **said, "base_url": text, "made_at": 0.0, "in_force": asked_of(text)}
-
-
-def asked_of(text: str) -> dict[str, Any]:
-    """Return what was in force, as a session tells it."""
+    settings = {
+        "schedule": Setting("10/s 2s", "50/s 30s", "--rate"),
+        "template": Setting(text, None, "--template"),
+        "warmup_s": Setting(2.5, 0.0, "--warmup"),
+    }
     told = InForce(
-        settings={
-            "schedule": Setting("10/s 2s", "50/s 30s", "--rate"),
-            "warmup_s": Setting(2.5, 0.0, "--warmup"),
-            "concurrency": Setting(1000, 1000, "default"),
-            "template": Setting(text, None, "--template"),
-        },
-        tenants=[Configured(text, "https://acme.test", is_default=True, own={}, credentials=Shown("token", "***"))],
+        inputs=[text],
+        settings=settings,
+        tenants=[Configured(text, "https://acme.test", True, {}, Shown("token", "***"))],
     )
-    return {"run": text, "started_at": 0.0, **told.as_json()}
+    said["in_force"] = {"run": text, "started_at": 0.0, **told.as_json()}
+    return {**found, **said, "base_url": text, "made_at": 0.0}
 
 
 def cells(html: str) -> str:
@@ -130,14 +127,6 @@ def test_the_tables_hold_the_figures() -> None:
         assert " ".join(f"{figures[kind][name]:,.4g}" for name in ("p50", "p90", "p95", "p99")) in text
 
 
-def test_what_was_in_force_is_told() -> None:
-    """Settings beside their defaults and what gave them, and the tenant with its secret masked."""
-    text = cells(page.of_bench(bench(measured())))
-    assert "In force in this bench (run x, began 1970-01-01 00:00:00 UTC)" in text
-    assert "warmup 2.5 s 0 s --warmup" in text
-    assert "x (default) https://acme.test token ***" in text
-
-
 def test_a_colour_means_one_thing_on_the_whole_page() -> None:
     """Two lines share one only where they are the same measure, of response and of service time; that one is dotted."""
     lines = [one for plot in bench_plots.of_bench(bench(measured())).values() for one in plot["series"]]
@@ -168,7 +157,14 @@ def test_what_was_asked_for_is_said(asked: dict[str, Any], words: str) -> None:
     html = page.of_bench(told)
     assert words.replace(" ,", ",") in cells(html)
     assert 'href="#configuration"' in html
-    assert "In force in this <b>bench</b>" in html
+
+
+def test_what_was_in_force_is_told() -> None:
+    """Settings beside their defaults and what gave them, and the tenant with its secret masked."""
+    text = cells(page.of_bench(bench(measured())))
+    assert "In force in this bench (run x, began 1970-01-01 00:00:00 UTC)" in text
+    assert "warmup 2.5 s 0 s --warmup" in text
+    assert "x (default) https://acme.test token ***" in text
 
 
 def test_rates_of_a_moment_are_not_drawn() -> None:

@@ -42,7 +42,11 @@ def test_a_bench_measures_and_leaves_nothing(desk: Desk, server: Server) -> None
     assert set(found["response_time_ms"]) == set(found["service_time_ms"]) == TIMES
     assert found["response_time_ms"]["p50"] >= found["service_time_ms"]["p50"] > 0
     assert found["client_saturated"] in {True, False}
-    assert found["unsent"] == 0
+    assert (found["unsent"], found["unreached"], found["timed_requests"]) == (0, 0, 100)
+    assert 1 <= found["client"]["most_under_way"] <= 100
+    assert found["client"]["most_sockets"] >= 1
+    assert found["completed_rate"] <= 100.0
+    assert set(found["unsound_why"]) == set(found["unsound"]) >= {"p95", "p99", "p999"}
     assert found["cleaned"]["deleted"] == 100
     names = sent(server)
     assert len(set(names)) == len(names) == 100
@@ -275,6 +279,7 @@ def test_a_search_finds_what_a_server_allows(desk: Desk, serve: Callable[..., Se
     assert broken
     assert found["rate"] == max((rate for rate in passed if rate < min(broken)), default=None)
     assert min(broken) <= 160
+    assert {breach for one in found["probes"] if not one["passed"] for breach in one["broken_by"]} >= {"errors"}
     assert server.streams() == []
 
 

@@ -6,7 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
-from tests.scenarios.rig import INT, Desk, Server, until
+import pytest
+
+from tests.scenarios.rig import INT, Desk, Server, as_lines, until, webhook
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -14,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 def test_the_first_command_of_the_readme_is_whole(desk: Desk, server: Server) -> None:
     """It brings the token that it needs; only the address and the time are others here."""
     line = re.search(
-        r"^ +AUTH0_API_TOKEN=(\w+) bulkstreams (bench .*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+        r"^ +AUTH0_API_TOKEN=(\S+) bulkstreams (bench .*)$", README.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert line is not None
     words = shlex.split(line[2])
@@ -24,12 +26,12 @@ def test_the_first_command_of_the_readme_is_whole(desk: Desk, server: Server) ->
     assert ended.code == 0, ended
     assert server.requests() == 100
     words[words.index("--rate") + 1] = "20/s"
-    assert "AUTH0_API_TOKEN=any" in desk.run(*words, env={"AUTH0_API_TOKEN": None}).err
+    assert "AUTH0_API_TOKEN=any-token" in desk.run(*words, env={"AUTH0_API_TOKEN": None}).err
 
 
 def test_the_help_names_the_token_that_a_sandbox_takes(desk: Desk) -> None:
     """Whoever reads the help first has no other one."""
-    assert "AUTH0_API_TOKEN=any" in desk.run("bench", "--help").out
+    assert "AUTH0_API_TOKEN=any-token" in desk.run("bench", "--help").out
 
 
 def test_a_load_of_a_day_begins_at_once(desk: Desk, server: Server) -> None:
@@ -53,3 +55,49 @@ def test_a_search_of_many_requests_makes_them_as_it_goes(desk: Desk, server: Ser
     assert running.wait().code == 130
     assert server.streams() == []
     assert 30 < sum(desk.states("bench.ledger.db").values()) < 10_000
+
+
+def test_lines_for_another_tenant_are_told_as_such(desk: Desk, server: Server) -> None:
+    """They are sent to the one that is benched, and somebody may not have meant that."""
+    rows = [{"stream": webhook("a"), "tenant": "acme"}, webhook("b"), {"stream": webhook("c"), "tenant": "beta"}]
+    flags = ("--base-url", server.url, "--rate", "10/s", "--duration", "0.3s")
+    ended = desk.run("bench", desk.write("in.jsonl", rows), *flags)
+    host = server.url.removeprefix("http://").partition("/")[0]
+    assert ended.code == 0, ended
+    assert f'2 of 3 lines name another tenant, such as "acme": a bench sends all to {host}' in ended.err
+    desk.write("one.json", rows[:1])
+    ended = desk.run("bench", "--template", "one.json", *flags)
+    assert f'the definition names another tenant, such as "acme": a bench sends all to {host}' in ended.err
+    desk.write("ours.jsonl", [{**rows[0], "tenant": host}])
+    assert "another tenant" not in desk.run("bench", "ours.jsonl", *flags).err
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (None, "--template one.json cannot be read: No such file or directory."),
+        (b" \n", "--template one.json is empty."),
+        (as_lines([webhook("a"), webhook("b")]), "--template one.json holds several definitions, a line each."),
+        (b'{"name": "a",\n "status" 5}', "one.json:2: is not JSON: expecting ':' delimiter at column 11."),
+        (b"5\n6\n", "one.json:2: is not JSON: extra data at column 1."),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_told_by_its_flag(
+    desk: Desk, server: Server, data: bytes | None, told: str
+) -> None:
+    """With the line, and with what to do who meant an input."""
+    if data is not None:
+        desk.write("one.json", data)
+    ended = desk.run("bench", "--base-url", server.url, "--template", "one.json")
+    assert ended.code == 2, ended
+    assert told in ended.err
+    assert "A template is one definition, on as many lines as it likes" in ended.err
+    assert server.requests() == 0
+
+
+def test_a_template_may_begin_with_a_byte_order_mark(desk: Desk, server: Server) -> None:
+    """As an input may."""
+    desk.write("one.json", b"\xef\xbb\xbf" + as_lines([webhook(None)]))
+    flags = ("--base-url", server.url, "--rate", "10/s", "--duration", "0.3s")
+    assert desk.run("bench", "--template", "one.json", *flags).code == 0
+    assert server.requests() == 3

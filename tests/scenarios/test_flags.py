@@ -5,6 +5,7 @@ A slip near `--dry-run` must never turn a preview into the real thing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from bulkstreams.cli.app import app
 from bulkstreams.errors import UsageError
-from tests.scenarios.rig import Desk, Server, webhooks
+from tests.scenarios.rig import Desk, Server, as_lines, webhooks
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> dict[str, Sequence[Any]]:
@@ -151,3 +152,39 @@ def test_an_empty_flag_of_a_bench_loads_nothing(desk: Desk, server: Server) -> N
     ended = desk.run("bench", "--base-url", server.url, "--rate", "", "--duration", "")
     assert (ended.code, server.requests()) == (2, 0), ended
     assert "--rate is empty" in ended.err
+
+
+@pytest.mark.parametrize("command", list(PARAMETERS))
+def test_a_value_that_is_no_text_is_told_by_its_flag(command: str, nowhere: Path) -> None:
+    """A name in another encoding, as old disks have them: before it can reach a ledger or JSON. No credential shows."""
+    for flag in (flag for name, flag in takers() if name == command):
+        for value, told in (("caf\udce9", r"no UTF-8: caf\xe9."), ("http://u:p@h/\udce9", "no UTF-8.")):
+            ended = CliRunner().invoke(app, [*command.split(), *arguments_of(command), flag, value])
+            assert isinstance(ended.exception, UsageError), ended.output
+            assert ended.exception.message == f"{flag} holds bytes that are {told}"
+
+
+def test_an_input_in_another_encoding_is_no_defect(desk: Desk, server: Server) -> None:
+    """The real command: a usage error that names the file, and nothing sent or made."""
+    name = b"caf\xe9.jsonl"
+    Path(desk.folder, os.fsdecode(name)).write_bytes(as_lines(webhooks(1)))
+    desk._inputs.add(os.fsdecode(name))
+    ended = desk.provision(server, os.fsdecode(name))
+    assert ended.code == 2, ended
+    assert r"INPUT holds bytes that are no UTF-8: caf\xe9.jsonl" in ended.err
+    assert [one.name for one in desk.folder.iterdir()] == [os.fsdecode(name)]
+
+
+def test_a_folder_in_another_encoding_is_worked_in(desk: Desk, server: Server) -> None:
+    """What is named from within it has names that are text: the ledger is made, read and looked at there."""
+    desk._inputs.add(os.fsdecode(b"caf\xe9/in.jsonl"))
+    desk.folder /= os.fsdecode(b"caf\xe9")
+    desk.folder.mkdir()
+    (desk.folder / "in.jsonl").write_bytes(as_lines(webhooks(2)))
+    assert desk.provision(server, "in.jsonl").records["created"] == 2
+    assert desk.run("status", "in.ledger.db").code == desk.run("results", "in.ledger.db").code == 0
+    assert desk.run("plan", "in.jsonl", "--base-url", server.url, "--json").json["records"]["exists"] == 2
+    assert desk.run("report", "in.ledger.db").code == 0
+    assert desk.run("undo", "in.ledger.db", "--yes", "--base-url", server.url).code == 0
+    assert server.streams() == []
+    desk.folder = desk.folder.parent

@@ -5,20 +5,26 @@ This module must never keep more of an input than `definitions.enough` has.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
 
 from bulkstreams.commands.bench.options import BenchOptions
 from bulkstreams.commands.live import MOST_SHOWN
 from bulkstreams.engine.definitions import BUILT_IN, Mould, as_one_line, enough, mould, problems_told
 from bulkstreams.errors import InputError, UsageError
 from bulkstreams.ledger import Ledger
-from bulkstreams.model import Line
+from bulkstreams.model import Line, TenantName
 from bulkstreams.schema import Rules
 from bulkstreams.secrets import SecretResolver
 from bulkstreams.source import open_input
+
+_MEANT: Final = "A template is one definition, on as many lines as it likes; give definitions a line each as INPUT."
 
 
 class Moulds(NamedTuple):
@@ -34,12 +40,20 @@ class Moulds(NamedTuple):
 
 
 class Moulding:
-    """Reads what is given, before there is a ledger; `say` is told of the lines that are left out."""
+    """Reads what is given, before there is a ledger.
+
+    `say` is told of the lines that are left out, or are meant for another tenant than the one that is loaded.
+    """
 
     def __init__(
-        self, options: BenchOptions, secrets: SecretResolver, rules: Rules, say: Callable[[str], None]
+        self,
+        options: BenchOptions,
+        tenant: TenantName,
+        secrets: SecretResolver,
+        rules: Rules,
+        say: Callable[[str], None],
     ) -> None:
-        self._options, self._secrets, self._rules = options, secrets, rules
+        self._options, self._tenant, self._secrets, self._rules = options, tenant, secrets, rules
         self._inputs: dict[str, int] = {}
         self._say = say
         self._left_out = 0
@@ -52,17 +66,22 @@ class Moulding:
     def _all(self) -> list[Mould]:
         options = self._options
         if options.template is not None:
-            try:
-                data = options.template.read_bytes()
-            except OSError as error:
-                raise InputError(f"{options.template} cannot be read: {error.strerror or error}.") from None
-            return self._made_of(str(options.template), [as_one_line(data)])
-        if not options.inputs:
-            return self._made_of("built-in", [as_one_line(BUILT_IN)])
-        moulds = [one for name in options.inputs for one in self._input(name)]
+            moulds = self._made_of(str(options.template), [_read_template(options.template)])
+        elif not options.inputs:
+            moulds = self._made_of("built-in", [as_one_line(BUILT_IN)])
+        else:
+            moulds = [one for name in options.inputs for one in self._input(name)]
         if not moulds:
             raise UsageError("no line of the input can be sent.", hint="See why: bulkstreams validate INPUT.")
+        self._tell_of_tenants(moulds)
         return moulds
+
+    def _tell_of_tenants(self, moulds: Sequence[Mould]) -> None:
+        """Tell of lines that name another tenant than the one that they are sent to."""
+        others = [one.tenant for one in moulds if one.tenant not in {None, self._tenant}]
+        if others:
+            which = "the definition names" if len(moulds) == 1 else f"{len(others):,} of {len(moulds):,} lines name"
+            self._say(f'{which} another tenant, such as "{str(others[0])[:60]}": a bench sends all to {self._tenant}')
 
     def _input(self, name: str) -> list[Mould]:
         moulds: list[Mould] = []
@@ -85,7 +104,7 @@ class Moulding:
                 continue
             told = f"{name}:{line.number}: {problems_told(found)}"
             if not may_fail:
-                raise UsageError(f"the template cannot be sent: {told}.", hint="Mend it; `bulkstreams validate` helps.")
+                raise UsageError(f"--template cannot be sent: {told}.", hint=f"Mend it. {_MEANT}")
             self._leave_out(told)
         return moulds
 
@@ -95,3 +114,25 @@ class Moulding:
             self._say(f"left out: {told}")
         elif self._left_out == MOST_SHOWN + 1:
             self._say("… more lines are left out; `bulkstreams validate INPUT` tells them all")
+
+
+def _read_template(path: Path) -> Line:
+    """Read a template; raise InputError where there is none, or where lines of an input are taken for one."""
+    try:
+        data = path.read_bytes().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise InputError(f"--template {path} cannot be read: {error.strerror or error}.", hint=_MEANT) from None
+    if not data.strip():
+        raise InputError(f"--template {path} is empty.", hint=_MEANT)
+    if _is_lines(data):
+        raise InputError(f"--template {path} holds several definitions, a line each.", hint=_MEANT)
+    return as_one_line(data)
+
+
+def _is_lines(data: bytes) -> bool:
+    """Return whether each of several lines is JSON by itself."""
+    lines = [line for line in data.splitlines() if not line.isspace() and line]
+    try:
+        return len(lines) > 1 and all(isinstance(orjson.loads(line), dict) for line in lines)
+    except ValueError:
+        return False

@@ -83,8 +83,7 @@ class BenchSession(Session):
         if code is ExitCode.OK:
             code = deserved({status for one in bench.loads for status in one.meter.status})
         return BenchReport(
-            figures=found, everything=everything(load),
-            exit_code=code, stopped=bench.stopped,
+            figures=found, everything=everything(load), exit_code=code, stopped=bench.stopped,
             cut_off=bench.abandoned,
             in_doubt=records.get(State.IN_DOUBT, 0) + records.get(State.IN_FLIGHT, 0),
             created=records.get(State.CREATED, 0), examples=bench.examples,
@@ -159,9 +158,10 @@ async def open_bench(
     options: BenchOptions, settings: Settings, environment: Mapping[str, str], live: Watching
 ) -> AsyncIterator[BenchSession]:
     """Read what is to be sent, then open the ledger of a bench; it stays held until the context ends."""
-    settings.require_default()
+    tenant = settings.require_default().name
     rules = Rules(settings.allow_unknown_events)
-    moulds = Moulding(options, SecretResolver(environment, Path.cwd()), rules, live.phase).read()
+    secrets = SecretResolver(environment, Path.cwd())
+    moulds = Moulding(options, tenant, secrets, rules, live.phase).read()
     located = Wiring(settings, SecretResolver(environment, settings.folder)).locate(None)
     assert not isinstance(located, Problem)
     if moved := make_room(options.ledger, *located):
