@@ -66,6 +66,27 @@ def test_numbers_are_printed_as_json_and_as_csv(done: Desk) -> None:
     assert (done.folder / NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--json", "--csv"], "--json and --csv both want standard output. Give one of them."),
+        (
+            ["--csv", "--html", "-"],
+            "--csv and --html - both want standard output. Give --html a file, or one of them.",
+        ),
+        (
+            ["--json", "--csv", "--html", "-"],
+            "--json, --csv and --html - all want standard output. Give --html a file, or one of them.",
+        ),
+    ],
+)
+def test_one_output_takes_one_form(done: Desk, flags: list[str], told: str) -> None:
+    """Several flags that want it are refused, and what helps is of these flags alone."""
+    ended = done.run("report", "in.ledger.db", *flags)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in " ".join(ended.err.split())
+
+
 def test_two_ledgers_are_set_side_by_side(done: Desk, server: Server) -> None:
     """Of the same input: here all created, there all found."""
     ended = done.provision(server, "in.jsonl", "--allow-unknown-events", "--ledger", "later.ledger.db")
