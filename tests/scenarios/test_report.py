@@ -124,7 +124,7 @@ def test_what_was_done_with_streams_afterwards_is_told(desk: Desk, server: Serve
 
 def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable[..., Server]) -> None:
     """Each request, retry, 429 and look-up stands where it was, beside the budget; each tenant has its own pauses."""
-    server = serve(rate=15.0, faults={"throttle": 0.1})
+    server = serve(rate=15.0, burst=5, faults={"throttle": 0.1})
     desk.write("in.jsonl", for_each(["calm", "acme"], webhooks(30)))
     desk.write("bulkstreams.toml", configuration({"calm": server, "acme": server}))
     ended = desk.run("run", "in.jsonl", "--json")
@@ -134,7 +134,7 @@ def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable
     for name in ("requests", "retries", "throttled", "lookups"):
         assert sum(one[name] for one in stretches) == ended.json["this_run"][name]
     assert found["timeline"]["unplaced_requests"] == 0
-    assert all(0 < one["allowed_per_s"] <= 40 for one in stretches if one["allowed_per_s"] is not None)
+    assert all(0 < one["allowed_per_s"] for one in stretches if one["allowed_per_s"] is not None)
     assert any(one["allowed_per_s"] for one in stretches)
     assert 1 <= throttling["pauses"] <= ended.json["this_run"]["throttled"]
     assert {one["name"] for one in throttling["tenants"]["told"]} <= {"calm", "acme"}
