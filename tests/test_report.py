@@ -154,8 +154,7 @@ def test_what_waits_for_a_stream_that_is_off_is_not_to_be_sent_again() -> None:
     """It is switched on first."""
     found = {**errand_figures(5, unconfirmed=2), "switched_off": 1}
     assert report.errand_next(Kind.SMOKE, found, (), "CMD") == (
-        "1 of these streams is switched off, and a test event may wait until it is on: "
-        "bulkstreams activate in.ledger.db, then again: CMD"
+        "1 of these streams is switched off, and a test event may wait until it is on: switch them on, then again: CMD"
     )
     tested = {**figures(5, created=2), "smoke": {"total": 2, "unconfirmed": 2}}
     assert report.next_step(tested, (), "CMD") == "To send those a test event again: CMD"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from bulkstreams.core.errands import ASKED, OPPOSITE, Kind
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger import notes
 from bulkstreams.ledger.afterwards import ErrandReader, Failure
@@ -108,13 +109,25 @@ class LedgerReader(ErrandReader):
         """Return the newest run, or None before the first."""
         return next(iter(self._newest_runs(1)), None)
 
-    def _newest_runs(self, most: int) -> list[Run]:
-        """Return the newest runs, at most so many, the newest of them first."""
+    def newest_of(self, kind: Kind) -> Run | None:
+        """Return the newest run that was asked for errands of a kind, if any was; a run may have test events beside."""
+        if not self._has_errands():
+            return None
+        which = "command = :command"
+        if kind in OPPOSITE:
+            which += " AND json_extract(settings, '$.settings.off.value') = :off"
+        if kind is Kind.SMOKE:
+            which += " OR (command = 'run' AND json_extract(settings, '$.settings.smoke.value') IS NOT NULL)"
+        values = {"command": ASKED[kind][0], "off": kind is Kind.DISABLE}
+        return next(iter(self._newest_runs(1, which, values)), None)
+
+    def _newest_runs(self, most: int, which: str = "1", values: Mapping[str, Any] | None = None) -> list[Run]:
+        """Return the newest runs, of `which` (SQL, of these values), at most so many, the newest of them first."""
         told = "command, settings" if self._has_errands() else "NULL, NULL"
         rows = self._ask(
             f"""SELECT id, name, reading, pid, host, started_at, ended_at, exit_code, requests, retries, throttled,
-                      lookups, stopped, {told} FROM run ORDER BY id DESC LIMIT ?""",  # noqa: S608
-            (most,),
+                      lookups, stopped, {told} FROM run WHERE {which} ORDER BY id DESC LIMIT :most""",  # noqa: S608
+            {**(values or {}), "most": most},
         )
         try:
             return [

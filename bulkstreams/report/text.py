@@ -13,6 +13,7 @@ from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note, Run
 from bulkstreams.model import State
+from bulkstreams.report.again import to_end_undo, to_go_on, to_switch_on
 
 _EFFORT: Final = (
     ("recovered", "recovered by look-up", "recovered by look-up"),
@@ -108,7 +109,7 @@ def _steps(figures: Mapping[str, Any], command: str) -> Iterator[str]:
         counted = "1 stream counts" if undoing == 1 else f"{undoing:,} streams count"
         yield (
             f"{counted} as created, though an undo that was cut short may have deleted some of them. To end it: "
-            f"{shlex.join(['bulkstreams', 'undo', str(ledger)])}; then, to create them anew: {command}"
+            f"{to_end_undo(ledger)}; then, to create them anew: {command}"
         )
     yield from _unconfirmed(figures.get("smoke", {}), figures, command)
 
@@ -201,10 +202,9 @@ def _errand_steps(kind: Kind, figures: Mapping[str, Any], command: str) -> Itera
 def _unconfirmed(records: Mapping[str, int], figures: Mapping[str, Any], command: str) -> Iterator[str]:
     """Say what to do about test events of which nobody knows what became; `records` counts them."""
     if off := figures.get("switched_off"):
-        activate = shlex.join(["bulkstreams", "activate", figures["ledger"]])
         yield (
             f"{off:,} of these streams {'is' if off == 1 else 'are'} switched off, and a test event may wait until "
-            f"{'it is' if off == 1 else 'they are'} on: {activate}, then again: {command}"
+            f"{'it is' if off == 1 else 'they are'} on: {to_switch_on(figures['ledger'])}, then again: {command}"
         )
     elif records.get(Fate.UNCONFIRMED):
         yield f"To send those a test event again: {command}"
@@ -237,7 +237,7 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
         yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
-            again = _to_clean(reader) if bench else _errand_command(kind, totals, reader)
+            again = _to_clean(reader) if bench else to_go_on(reader, kind)
             yield f"  left unfinished; to go on: {again}"
 
 
@@ -254,12 +254,6 @@ def _is_later(one: ErrandTotals | None, other: ErrandTotals) -> bool:
 def _at(totals: ErrandTotals) -> str:
     at = totals.last[1]
     return f", last at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
-
-
-def _errand_command(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
-    first, *flags = ASKED[kind]
-    event = ["--event", totals.event or ""] if kind is Kind.SMOKE else []
-    return shlex.join(["bulkstreams", first, str(reader.path), *flags, *event])
 
 
 def status(reader: LedgerReader, now: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from bulkstreams.failpoints import VARIABLE
 from tests.scenarios.afterwards import LEDGER, Scene, kill_at_random
-from tests.scenarios.rig import INT, KILL, Desk, Server, until, webhooks
+from tests.scenarios.rig import INT, KILL, Desk, Server, configuration, until, webhooks
 
 
 @pytest.fixture
@@ -229,3 +229,28 @@ def test_a_run_that_stops_early_tests_nothing(desk: Desk, serve: Callable[..., S
     running.signal(INT)
     assert running.wait().code == 130
     assert server.requests("test") == 0
+
+
+def test_what_is_advised_after_a_test_keeps_to_what_the_test_was_for(desk: Desk, serve: Callable[..., Server]) -> None:
+    """To go on, and to switch on what is off, each at the test's own tenant with its own event, and no further."""
+    scene = Scene(desk, serve())
+    desk.write("in.jsonl", [{"tenant": tenant, "stream": one} for tenant in ("us", "eu") for one in webhooks(2)])
+    desk.write("bulkstreams.toml", configuration(dict.fromkeys(("us", "eu"), scene.server)))
+    assert desk.run("run", "in.jsonl", "--set-status", "disabled").code == 0
+    narrow = ["--tenant", "us", "--limit", "1"]
+    told = desk.run("smoke", LEDGER, "--event", "user.deleted", *narrow, "--patience", "0.1")
+    assert f"until they are on: bulkstreams activate {LEDGER} --tenant us --limit 1, then again: " in told.err
+    status = desk.run("status", LEDGER).out
+    assert f"to go on: bulkstreams smoke {LEDGER} --event user.deleted --tenant us --limit 1 --patience 0.1\n" in status
+
+
+def test_a_run_that_tests_is_gone_on_with_by_a_test_of_the_same_event(make: Callable[..., Scene]) -> None:
+    """Its own limit was of creates, and is none of the test's."""
+    scene = make(2)
+    flags = ("--smoke", "user.deleted", "--limit", "5", "--retries", "2")
+    killed = scene.desk.start(
+        "run", "in.jsonl", "--base-url", scene.server.url, *flags, env={VARIABLE: "test.before:1"}
+    ).wait()
+    assert killed.code == -KILL
+    status = scene.desk.run("status", LEDGER).out
+    assert f"to go on: bulkstreams smoke {LEDGER} --event user.deleted\n" in status

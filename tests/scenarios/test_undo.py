@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pty
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -503,3 +504,49 @@ def test_a_ledger_that_is_not_there_is_told(desk: Desk, server: Server) -> None:
     assert ended.code == 3
     assert "there is no ledger nix.ledger.db" in ended.err
     assert not (desk.folder / "nix.ledger.db").exists()
+
+
+# -- what is advised --------------------------------------------------------------------------------------------------
+
+
+def advised(scene: Scene) -> list[str]:
+    """Return the words of the command that `status` gives to go on."""
+    (line,) = [one for one in scene.desk.run("status", LEDGER).out.splitlines() if "to go on: " in one]
+    return shlex.split(line.split("to go on: bulkstreams ")[1])
+
+
+def test_to_go_on_never_reaches_further_than_what_was_asked(desk: Desk, serve: Callable[..., Server]) -> None:
+    """The command that `status` gives has the tenant, the states and the limit of the newest undo."""
+    scene = Scene(desk, serve())
+    desk.write("in.jsonl", [{"tenant": tenant, "stream": one} for tenant in ("us", "eu") for one in webhooks(4)])
+    desk.write("bulkstreams.toml", configuration(dict.fromkeys(("us", "eu"), scene.server)))
+    assert desk.run("run", "in.jsonl").code == 0
+    narrow = ["--tenant", "us", "--state", "created,invalid", "--force", "--limit", "3", "--reserve", "12.5%"]
+    assert desk.run("undo", LEDGER, *narrow, "--yes").code == 4
+    command = advised(scene)
+    assert command == ["undo", LEDGER, "--state", "created,invalid", *narrow[:2], *narrow[4:]]
+    assert desk.run(*command, "--yes").code == 0
+    deleted = {name: len(its["deleted"]) for name, its in scene.server.books()["tenants"].items()}
+    assert deleted == {"us": 4, "eu": 0}
+    assert desk.run("undo", LEDGER, "--limit", "1", "--yes").code == 4
+    assert advised(scene) == ["undo", LEDGER, "--limit", "1"]
+
+
+def test_where_the_ledger_does_not_know_what_was_asked_no_command_is_given(make: Callable[..., Scene]) -> None:
+    """Words are, since a command without what is not known would reach further."""
+    scene = make(4)
+    assert scene.run("undo", "--limit", "1").code == 4
+    with closing(sqlite3.connect(scene.desk.folder / LEDGER)) as db:
+        db.execute("UPDATE run SET settings = NULL")
+        db.execute("UPDATE seal SET bytes = NULL, sum = NULL, turn = turn | 1")
+        db.commit()
+    assert "left unfinished; to go on: give the same undo command again" in scene.desk.run("status", LEDGER).out
+
+
+def test_a_run_that_advises_to_end_an_undo_keeps_to_what_that_was_for(make: Callable[..., Scene]) -> None:
+    """With its state and its force, not all that the ledger created."""
+    scene = make(6)
+    killed = scene.run("undo", "--state", "created", "--force", "--limit", "4", env={VARIABLE: "delete.after:1"})
+    assert killed.code == -KILL
+    told = scene.desk.run("run", "in.jsonl", "--base-url", scene.server.url)
+    assert f"To end it: bulkstreams undo {LEDGER} --state created --force --limit 4; then" in told.err
