@@ -26,7 +26,8 @@ MOST_CAUSES: Final = 50
 """Causes of failure that are told, the most frequent ones."""
 
 _NO_BUDGET: Final = (
-    "The budget over time: nothing limited its runs, or their tenants never said what they allow; none is drawn here."
+    "The budget over time: nothing limited its runs, or their tenants never said what they allow (an older bulkstreams "
+    "noted none either while any one of several had not said it); none is drawn here."
 )
 _LAST_ONLY: Final = (
     "What became of a record before it was last settled: each counts once, at the instant when that was{retried}."

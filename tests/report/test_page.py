@@ -171,6 +171,16 @@ async def test_a_budget_is_drawn_only_where_the_ledger_knows_it(tmp_path: Path) 
 
 
 @in_loop
+async def test_whose_budget_is_drawn_is_said(tmp_path: Path) -> None:
+    """It is that of the tenants at work that said what they allow; where none is drawn, nothing is explained."""
+    found = await three_runs(tmp_path / "in.ledger.db")
+    assert "the sum over the tenants at work that said it" in page.of_ledger(found)
+    for one in found["timeline"]["stretches"]:
+        one["allowed_per_s"] = None
+    assert "tenants at work" not in page.of_ledger(found)
+
+
+@in_loop
 async def test_a_page_is_small_however_many_tenants_there_are(tmp_path: Path) -> None:
     """Fifty are shown, those with most that is not settled first; the others are added up."""
     found = await two_runs(tmp_path / "in.ledger.db")
