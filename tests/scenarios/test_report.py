@@ -134,7 +134,7 @@ def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable
     for name in ("requests", "retries", "throttled", "lookups"):
         assert sum(one[name] for one in stretches) == ended.json["this_run"][name]
     assert found["timeline"]["unplaced_requests"] == 0
-    assert all(0 < one["allowed_per_s"] for one in stretches if one["allowed_per_s"] is not None)
+    assert all(one["allowed_per_s"] > 0 for one in stretches if one["allowed_per_s"] is not None)
     assert any(one["allowed_per_s"] for one in stretches)
     assert 1 <= throttling["pauses"] <= ended.json["this_run"]["throttled"]
     assert {one["name"] for one in throttling["tenants"]["told"]} <= {"calm", "acme"}
