@@ -39,9 +39,9 @@ def report(
     """Make one self-contained HTML page with plots of what a ledger knows; or print its numbers."""
     wanted = [flag for flag, on in (("--json", as_json), ("--csv", as_csv), ("--html -", html == _STDOUT)) if on]
     if len(wanted) > 1:
-        raise UsageError(
-            f"{' and '.join(wanted)} all want standard output.", hint="Give --html a file, or one of them."
-        )
+        hint = "Give --html a file, or one of them." if html == _STDOUT else "Give one of them; the other by itself."
+        count = "all" if len(wanted) > 2 else "both"
+        raise UsageError(f"{' and '.join(wanted)} {count} want standard output.", hint=hint)
     ledgers = [ledger] if compare is None else [ledger, compare]
     target = html or (None if wanted else _default(ledger))
     try:

@@ -198,7 +198,9 @@ class Timeline:
 
     def unplaced(self, what: Literal["requests", "lookups"], count: int) -> int:
         """Return how many of the ledger's requests, or look-ups, stand in no stretch; it has so many of them in all."""
-        tracks = [(getattr(track.span, what), track.placed[what]) for track in self._runs.values()]
+        tracks: list[tuple[int, int]] = [
+            (getattr(track.span, what), track.placed[what]) for track in self._runs.values()
+        ]
         lost = sum(max(0, told - placed) for told, placed in tracks)
         return max(0, count - sum(told for told, _ in tracks)) + lost
 
