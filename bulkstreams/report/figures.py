@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bulkstreams.core.errands import Kind
+from bulkstreams.core.soundness import few
 from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
@@ -84,8 +85,10 @@ def figures(
             "throttling": throttling(history, spans, timeline),
             "latency": {
                 "service_time_ms": service.figures(),
+                "service_time_unsound": _unsound(service),
                 "service_time_curve": service.curve(),
                 "response_time_ms": None if response is None else response.figures(),
+                "response_time_unsound": _unsound(response),
                 "response_time_curve": [] if response is None else response.curve(),
             },
             "tenants": _tenants(history),
@@ -155,6 +158,11 @@ def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict
         "most_created_per_s": timeline.most_created_per_s(),
         "most_created_over_s": timeline.window_s,
     }
+
+
+def _unsound(times: Histogram | None) -> list[str]:
+    """Return the measures that may be an accident, since too few times lie beyond them; as a bench has it."""
+    return few(times.count) if times is not None and times.count else []
 
 
 def _tenants(history: History) -> list[dict[str, Any]]:

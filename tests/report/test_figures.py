@@ -299,3 +299,15 @@ async def test_of_runs_with_no_end_noted_it_is_said_what_no_count_may_hold(path:
         with Ledger.open(path) as ledger:
             await ledger.begin_run(3000.0)
         assert any(f"in the last moment of {runs} with no end noted" in said for said in asked(path)["unknown"])
+
+
+@in_loop
+async def test_percentiles_of_few_creates_are_marked_as_those_of_a_bench(path: Path) -> None:
+    """Where fewer than ten lie beyond one it may be an accident; the longest time is none, nor is what nobody timed."""
+    latency = (await two_runs(path))["latency"]
+    assert latency["service_time_unsound"] == ["p50", "p90", "p95", "p99", "p999", "mean"]
+    assert latency["response_time_unsound"] == []
+    response = Histogram()
+    for _ in range(1000):
+        response.add(0.07)
+    assert asked(path, response=response)["latency"]["response_time_unsound"] == ["p999"]

@@ -205,6 +205,31 @@ async def test_what_stands_in_no_stretch_is_told(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_unsound_percentiles_bear_a_mark(tmp_path: Path) -> None:
+    """In the table and at the tile; sound ones bear none."""
+    found = await two_runs(tmp_path / "in.ledger.db")
+    found["latency"]["service_time_unsound"] = ["p99"]
+    text = Parsed(page.of_ledger(found)).text
+    p99 = f"{found['latency']['service_time_ms']['p99']:g}"
+    assert f"service time p99?{p99} ms" in text
+    assert text.count(f"{p99}?") == 1
+    found["latency"]["service_time_unsound"] = []
+    text = Parsed(page.of_ledger(found)).text
+    assert f"service time p99{p99} ms" in text
+    assert f"{p99}?" not in text
+
+
+@in_loop
+async def test_ledgers_of_the_same_name_are_headed_by_their_paths(tmp_path: Path) -> None:
+    """As they were given; those of different names are told by these."""
+    a, b = await two_runs(tmp_path / "in.ledger.db"), await two_runs(tmp_path / "other.ledger.db")
+    a["ledger"]["path"], b["ledger"]["path"] = "old/all.ledger.db", "new/all.ledger.db"
+    assert "old/all.ledger.db and new/all.ledger.db: bulkstreams" in page.of_comparison(comparison.compare(a, b))
+    b["ledger"]["path"] = "new/other.ledger.db"
+    assert "<title>all.ledger.db and other.ledger.db: bulkstreams" in page.of_comparison(comparison.compare(a, b))
+
+
+@in_loop
 async def test_a_page_is_small_however_many_tenants_there_are(tmp_path: Path) -> None:
     """Fifty are shown, those with most that is not settled first; the others are added up."""
     found = await two_runs(tmp_path / "in.ledger.db")
