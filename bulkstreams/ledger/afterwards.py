@@ -46,6 +46,13 @@ class ErrandTotals(NamedTuple):
         """Return the number of errands."""
         return sum(self.fates.values())
 
+    def without_earlier(self) -> ErrandTotals:
+        """Return the counts without those errands that runs before the newest had settled."""
+        fates = dict(self.this_run)
+        if waiting := self.fates.get(Fate.PENDING):
+            fates[Fate.PENDING] = waiting
+        return self._replace(fates=fates)
+
 
 class ErrandReader(OpenLedger):
     """A ledger open to be read that answers the questions of errands."""

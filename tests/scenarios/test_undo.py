@@ -221,6 +221,18 @@ def test_a_dry_run_only_looks(make: Callable[..., Scene]) -> None:
     assert "of 5 streams 3 would be deleted, 1 is gone, 1 was changed and would be left" in told.err
 
 
+def test_a_dry_run_tells_only_of_what_is_left_to_do(make: Callable[..., Scene]) -> None:
+    """What an undo that was cut short had deleted is not told as what would be; after its end nothing is."""
+    scene = make(5)
+    assert scene.run("undo", "--limit", "2").code == 4
+    ended = scene.run("undo", "--dry-run")
+    assert (ended.code, ended.records) == (0, {"total": 3, "deleted": 3})
+    assert scene.run("undo", "--dry-run", "--limit", "1").records == {"total": 3, "deleted": 1, "pending": 2}
+    assert scene.run("undo").records == {"total": 5, "deleted": 5}
+    told = scene.desk.run("undo", LEDGER, "--base-url", scene.server.url, "--dry-run")
+    assert (told.code, told.err) == (0, f"undo: nothing to do   (ledger: {LEDGER})\n")
+
+
 # -- whatever fails ---------------------------------------------------------------------------------------------------
 
 FAULTS = ("error-after", "reset-before", "truncate", "late")
