@@ -562,3 +562,27 @@ def test_a_run_that_advises_to_end_an_undo_keeps_to_what_that_was_for(make: Call
     assert killed.code == -KILL
     told = scene.desk.run("run", "in.jsonl", "--base-url", scene.server.url)
     assert f"To end it: bulkstreams undo {LEDGER} --state created --force --limit 4; then" in told.err
+
+
+def test_a_later_undo_elsewhere_hides_nothing(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Neither what failed at another tenant, nor what an earlier undo deleted; a switch says how many it reached."""
+    scene = Scene(desk, serve(undeliverable=("s1",)))
+    desk.write("in.jsonl", [{"tenant": tenant, "stream": one} for tenant in ("us", "eu", "jp") for one in webhooks(3)])
+    desk.write("bulkstreams.toml", configuration(dict.fromkeys(("us", "eu", "jp"), scene.server)))
+    assert desk.run("run", "in.jsonl").code == 0
+    assert desk.run("smoke", LEDGER, "--tenant", "eu").code == 1
+    assert desk.run("activate", LEDGER, "--off", "--yes").code == 0
+    assert desk.run("undo", LEDGER, "--tenant", "jp", "--limit", "2", "--yes").code == 4
+    assert desk.run("undo", LEDGER, "--tenant", "us", "--limit", "1", "--yes").code == 4
+    status = desk.run("status", LEDGER).out
+    smoke, failed, off, undo, *_ = status[status.index("smoke:") :].splitlines()
+    assert smoke.startswith("smoke: 2 delivered, 1 failed, last at ")
+    assert smoke.endswith(" UTC")
+    assert failed.startswith("  1 failed: the delivery failed")
+    assert off.endswith(" UTC; of these 9, 3 overtaken by a later undo")
+    assert undo.startswith("undo: 1 deleted, 2 pending, last at ")
+    assert undo.endswith("; that is the newest undo alone, in all 3 streams were undone")
+    told = desk.run("status", LEDGER, "--json").json
+    assert (told["errands"]["undo"]["deleted"], told["undone_in_all"]) == (1, 3)
+    assert desk.run("report", LEDGER, "--json").json["afterwards"]["undone_in_all"] == 3
+    assert "by all undo commands, 3 streams were undone" in desk.run("report", LEDGER, "--html", "-").out
