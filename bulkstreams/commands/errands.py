@@ -88,6 +88,8 @@ class ErrandSession(Session):
             if fleet.stopped is None:
                 await do_errands(fleet, ledger, self._book, self._sites, options.manner)
             totals, failures = reader.errands(options.kind), reader.errand_failures(options.kind, 3)
+            if options.manner.dry:
+                totals = totals.without_earlier()  # what was done is nothing that would be
             doubtful = reader.doubtful()
             beside = self._beside(reader, totals)
             code = self._code(totals, doubtful)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from bulkstreams.core.errands import Fate, Kind
+from bulkstreams.core.errands import OPPOSITE, Fate, Kind
 from bulkstreams.core.matching import part_of
 from bulkstreams.ledger import format as ledger_format
 from bulkstreams.ledger.errands import AT_TENANTS, MARK, UNDOABLE, Site, as_list
@@ -46,6 +46,13 @@ class ErrandTotals(NamedTuple):
         """Return the number of errands."""
         return sum(self.fates.values())
 
+    def without_earlier(self) -> ErrandTotals:
+        """Return the counts without those errands that runs before the newest had settled."""
+        fates = dict(self.this_run)
+        if waiting := self.fates.get(Fate.PENDING):
+            fates[Fate.PENDING] = waiting
+        return self._replace(fates=fates)
+
 
 class ErrandReader(OpenLedger):
     """A ledger open to be read that answers the questions of errands."""
@@ -73,6 +80,31 @@ class ErrandReader(OpenLedger):
             event=max((row[3] for row in rows if row[3] is not None), default=None),
             last=max(((run or 0, at) for *_, run, at in rows), default=(0, 0.0)),
         )
+
+    def overtaken(self, kind: Kind) -> dict[Kind, int]:
+        """Count the switches of the newest command of a kind that are no longer so, by what a later run did there.
+
+        Smoke tests of streams that were undone are not counted in the first place.
+        """
+        if not self._has_errands() or kind not in OPPOSITE:
+            return {}
+        rows = self._ask(
+            """SELECT kind, count(*) FROM (
+                   SELECT max(later.kind) AS kind FROM errand AS e
+                     JOIN errand AS later ON later.record = e.record AND later.kind IN ('undo', :opposite)
+                      AND later.remote_id = e.remote_id AND later.run > e.run
+                      AND later.state IN ('deleted', 'gone', 'switched', 'already')
+                    WHERE e.kind = :kind AND e.run >= :since GROUP BY e.id)
+                GROUP BY kind ORDER BY kind DESC""",  # an undo comes last of all, in time as by its name
+            {"kind": kind.value, "opposite": OPPOSITE[kind].value, "since": self._since(kind)},
+        )
+        return {Kind(found): count for found, count in rows}
+
+    def undone(self) -> int:
+        """Count the streams that were undone by all commands there ever were, those found gone by them included."""
+        if not self._has_errands():
+            return 0
+        return int(self._ask("SELECT count(*) FROM errand WHERE kind = 'undo' AND state IN ('deleted', 'gone')")[0][0])
 
     def created(self, states: Collection[State] = UNDOABLE, tenants: Collection[str] | None = None) -> dict[str, Site]:
         """Count by tenant, of some or all, the streams that this ledger created and that, as far as it knows, stand.

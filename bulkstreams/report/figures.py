@@ -194,6 +194,7 @@ def _afterwards(history: History) -> dict[str, Any]:
     counts = errand_counts(history)
     return {
         "commands": [{"kind": kind, "records": its} for kind, its in counts.items()],
+        "undone_in_all": history.undone(),
         "failures": [
             {"kind": kind, **_failure(one)}
             for kind in counts

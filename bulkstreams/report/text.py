@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bulkstreams.core.errands import ASKED, COUNTED, OPPOSITE, Fate, Kind
+from bulkstreams.core.errands import ASKED, COUNTED, Fate, Kind
 from bulkstreams.core.waiting import duration
 from bulkstreams.errors import ExitCode
 from bulkstreams.ledger import ErrandTotals, Failure, LedgerReader, Note, Run
@@ -230,25 +230,32 @@ def _errand_lines(reader: LedgerReader) -> Iterator[str]:
     for kind, totals in sorted(found.items(), key=lambda item: item[1].last):
         order = [fate for fate in (*COUNTED[kind], Fate.PENDING) if totals.fates.get(fate)]
         head = f"{' '.join(ASKED[kind])}: {_counted({fate.value: totals.fates[fate] for fate in order})}"
-        over = [later for later in _overtaking(kind) if _is_later(found.get(later), totals)]
-        if over:
-            yield f"{head}{_at(totals)}; overtaken by a later {' '.join(ASKED[over[0]])}"
+        over = reader.overtaken(kind)
+        yield f"{head}{_at(totals)}{_beside(kind, totals, reader)}{_overtaken(over, totals.total)}"
+        if sum(over.values()) == totals.total:
             continue
-        yield f"{head}{_at(totals)}"
         yield from map(failure_line, reader.errand_failures(kind))
         if totals.fates.get(Fate.PENDING) and not going:
             again = _to_clean(reader) if bench else to_go_on(reader, kind)
             yield f"  left unfinished; to go on: {again}"
 
 
-def _overtaking(kind: Kind) -> tuple[Kind, ...]:
-    """Return the kinds after which what was done of this one is no longer so."""
-    return tuple(one for one in (Kind.UNDO, OPPOSITE.get(kind)) if one is not None and one is not kind)
+def _overtaken(over: Mapping[Kind, int], total: int) -> str:
+    """Say how much of what a command did is no longer so; of one that touched other streams, nothing."""
+    if not over:
+        return ""
+    if len(over) == 1 and sum(over.values()) == total:
+        return f"; overtaken by a later {' '.join(ASKED[next(iter(over))])}"
+    parts = [f"{count:,} overtaken by a later {' '.join(ASKED[kind])}" for kind, count in over.items()]
+    return f"; of these {total:,}, {', '.join(parts)}"
 
 
-def _is_later(one: ErrandTotals | None, other: ErrandTotals) -> bool:
-    """Return whether a command is done, and came after another."""
-    return one is not None and not one.fates.get(Fate.PENDING) and one.last > other.last
+def _beside(kind: Kind, totals: ErrandTotals, reader: LedgerReader) -> str:
+    """Say how many streams were undone in all, where the counts, of the newest command alone, do not."""
+    if kind is not Kind.UNDO:
+        return ""
+    own, undone = totals.fates.get(Fate.DELETED, 0) + totals.fates.get(Fate.GONE, 0), reader.undone()
+    return f"; that is the newest undo alone, in all {_streams(undone)} were undone" if undone > own else ""
 
 
 def _at(totals: ErrandTotals) -> str:
@@ -280,6 +287,7 @@ def status(reader: LedgerReader, now: float) -> dict[str, Any]:
         },
         "progress": _progress(reader.note(), now),
         "errands": errand_counts(reader),
+        "undone_in_all": reader.undone(),
         "errand_failures": {
             kind.value: [failure_figures(one) for one in found]
             for kind in Kind

@@ -177,7 +177,7 @@ def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Cal
             2,
             "--json and --html - both want standard output.\nGive --html a file",
         ),
-        (["in.ledger.db", "--json", "--csv", "--html", "-"], 2, "--json and --csv and --html - all want"),
+        (["in.ledger.db", "--json", "--csv", "--html", "-"], 2, "--json, --csv and --html - all want"),
         (["in.ledger.db", "--html", "in.ledger.db"], 2, "would write over in.ledger.db"),
         (["in.ledger.db", "--html", "./in.jsonl"], 2, "would write over in.jsonl"),
         (["in.ledger.db", "--html", "no/such/folder.html"], 2, "cannot be written"),

@@ -221,6 +221,18 @@ def test_a_dry_run_only_looks(make: Callable[..., Scene]) -> None:
     assert "of 5 streams 3 would be deleted, 1 is gone, 1 was changed and would be left" in told.err
 
 
+def test_a_dry_run_tells_only_of_what_is_left_to_do(make: Callable[..., Scene]) -> None:
+    """What an undo that was cut short had deleted is not told as what would be; after its end nothing is."""
+    scene = make(5)
+    assert scene.run("undo", "--limit", "2").code == 4
+    ended = scene.run("undo", "--dry-run")
+    assert (ended.code, ended.records) == (0, {"total": 3, "deleted": 3})
+    assert scene.run("undo", "--dry-run", "--limit", "1").records == {"total": 3, "deleted": 1, "pending": 2}
+    assert scene.run("undo").records == {"total": 5, "deleted": 5}
+    told = scene.desk.run("undo", LEDGER, "--base-url", scene.server.url, "--dry-run")
+    assert (told.code, told.err) == (0, f"undo: nothing to do   (ledger: {LEDGER})\n")
+
+
 # -- whatever fails ---------------------------------------------------------------------------------------------------
 
 FAULTS = ("error-after", "reset-before", "truncate", "late")
@@ -550,3 +562,27 @@ def test_a_run_that_advises_to_end_an_undo_keeps_to_what_that_was_for(make: Call
     assert killed.code == -KILL
     told = scene.desk.run("run", "in.jsonl", "--base-url", scene.server.url)
     assert f"To end it: bulkstreams undo {LEDGER} --state created --force --limit 4; then" in told.err
+
+
+def test_a_later_undo_elsewhere_hides_nothing(desk: Desk, serve: Callable[..., Server]) -> None:
+    """Neither what failed at another tenant, nor what an earlier undo deleted; a switch says how many it reached."""
+    scene = Scene(desk, serve(undeliverable=("s1",)))
+    desk.write("in.jsonl", [{"tenant": tenant, "stream": one} for tenant in ("us", "eu", "jp") for one in webhooks(3)])
+    desk.write("bulkstreams.toml", configuration(dict.fromkeys(("us", "eu", "jp"), scene.server)))
+    assert desk.run("run", "in.jsonl").code == 0
+    assert desk.run("smoke", LEDGER, "--tenant", "eu").code == 1
+    assert desk.run("activate", LEDGER, "--off", "--yes").code == 0
+    assert desk.run("undo", LEDGER, "--tenant", "jp", "--limit", "2", "--yes").code == 4
+    assert desk.run("undo", LEDGER, "--tenant", "us", "--limit", "1", "--yes").code == 4
+    status = desk.run("status", LEDGER).out
+    smoke, failed, off, undo, *_ = status[status.index("smoke:") :].splitlines()
+    assert smoke.startswith("smoke: 2 delivered, 1 failed, last at ")
+    assert smoke.endswith(" UTC")
+    assert failed.startswith("  1 failed: the delivery failed")
+    assert off.endswith(" UTC; of these 9, 3 overtaken by a later undo")
+    assert undo.startswith("undo: 1 deleted, 2 pending, last at ")
+    assert undo.endswith("; that is the newest undo alone, in all 3 streams were undone")
+    told = desk.run("status", LEDGER, "--json").json
+    assert (told["errands"]["undo"]["deleted"], told["undone_in_all"]) == (1, 3)
+    assert desk.run("report", LEDGER, "--json").json["afterwards"]["undone_in_all"] == 3
+    assert "by all undo commands, 3 streams were undone" in desk.run("report", LEDGER, "--html", "-").out
