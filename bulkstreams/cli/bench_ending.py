@@ -15,12 +15,12 @@ from pathlib import Path
 from bulkstreams import report
 from bulkstreams.cli.attending import attend_with, with_beside
 from bulkstreams.cli.bench_page import Writing
-from bulkstreams.cli.bench_text import summary
+from bulkstreams.cli.bench_text import lengthened, summary
 from bulkstreams.cli.bench_view import BenchView
 from bulkstreams.cli.progress import ProgressKind, console, show
 from bulkstreams.cli.telling import fail, finish_with, print_json, print_text, say
 from bulkstreams.commands.bench.in_force import CLEANING
-from bulkstreams.commands.bench.options import BenchOptions, BenchReport
+from bulkstreams.commands.bench.options import BenchOptions, BenchReport, Searching
 from bulkstreams.commands.bench.session import BenchSession, ClearingSession, open_bench, open_clearing
 from bulkstreams.commands.errands import ErrandReport, open_errands
 from bulkstreams.commands.live import Live
@@ -195,6 +195,8 @@ async def bench_it(options: BenchOptions, asked: Asked, write: Writing, *, as_js
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_bench(options, asked.settings, os.environ, view))
         say(f"what is created is noted in {options.ledger}; should this be killed: {to_clean(options.ledger)}")
+        if isinstance(options.plan, Searching) and (longer := lengthened(options.plan)):
+            say(longer)
         whole = Whole(session, stack.pop_all(), options, asked, view, write, as_json=as_json)
     return await attend_with(whole, minds=lambda: whole.begins_more)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from bulkstreams.core.searching import ENOUGH, MOST_ERRORS, Breach, rate_words
+from bulkstreams.commands.bench.options import Searching
+from bulkstreams.core.searching import ENOUGH, LONGEST_S, MOST_ERRORS, MOST_PROBES, Breach, probe_seconds, rate_words
 from bulkstreams.core.soundness import BEYOND, SWAY, Doubt
 from bulkstreams.histogram import MEASURES
 
@@ -144,8 +145,9 @@ _ENDS: Final = {
     "found": "higher rates break it",
     "never_kept": "no rate keeps it",
     "client": "above it the client is the bottleneck: the server may take more",
-    "full": "the next one filled the tenant's quota (409): a shorter --duration, or a --rate near this one, needs less",
-    "probes": "the search was cut short",
+    "full": "a probe filled the tenant's quota (409): a shorter --duration, or a --rate near this one, needs less",
+    "probes": f"the search tries no more than {MOST_PROBES} rates: a higher one may keep it",
+    "stopped": "the search was cut short: a higher one may keep it",
 }
 
 
@@ -166,10 +168,22 @@ def of_which(figures: Mapping[str, Any]) -> str:
 
 
 def answer(search: Mapping[str, Any]) -> str:
-    """Return what a search found."""
-    rate = "none" if search["rate"] is None else rate_words(search["rate"])
-    end = "" if search["ended"] is None else f" ({_ENDS[search['ended']]})"
-    return f"highest rate with {search['goal']}: {rate}{end}"
+    """Return what a search found; that no rate keeps the goal only where that was seen."""
+    rate, ended = search["rate"], search["ended"]
+    if rate is None and ended == "stopped":
+        found = f"not known, since {_unfinished(search)}"
+    elif rate is None:
+        found = f"{'none' if ended == 'never_kept' else 'not known'} ({_ENDS[ended]})"
+    else:
+        found = f"{rate_words(rate)} ({_ENDS[ended]})"
+    return f"highest rate with {search['goal']}: {found}"
+
+
+def _unfinished(search: Mapping[str, Any]) -> str:
+    """Return why a search that was cut short knows no rate that keeps its goal."""
+    if not search["probes"]:
+        return "no probe ended"
+    return "the search was cut short before a rate kept it, and lower ones may"
 
 
 def _search(search: Mapping[str, Any]) -> Iterator[str]:
@@ -186,3 +200,13 @@ def judged(probe: Mapping[str, Any]) -> str:
         return "kept"
     words = " and ".join(_BREACHES[breach] for breach in probe["broken_by"])
     return words if {"full", "client"} & {*probe["broken_by"]} else f"broken by {words}"
+
+
+def lengthened(plan: Searching) -> str | None:
+    """Return why a search's first probe is longer than was asked for; None: it is not."""
+    seconds = probe_seconds(plan.goal, plan.first, plan.seconds)
+    if seconds <= plan.seconds:
+        return None
+    wanted = f"{plan.goal.least_requests():,} requests for a {plan.goal.measure}"
+    takes = f"at least {wanted}" if seconds < LONGEST_S else f"{wanted}, or {LONGEST_S:g} s at the most"
+    return f"a probe takes {takes}: {seconds:.3g} s at {rate_words(plan.first)}, not {plan.seconds:g} s"

@@ -21,6 +21,7 @@ from bulkstreams.commands.bench.options import CEILING, CLIENTS, DURATION, PROBE
 from bulkstreams.commands.room import connections
 from bulkstreams.commands.run import check_inputs
 from bulkstreams.config import Flags, Settings, load
+from bulkstreams.core.searching import LONGEST_S
 from bulkstreams.errors import NoLedgerError, UsageError
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.secrets import read_token_file
@@ -54,7 +55,12 @@ def bench(
         bool, typer.Option("--closed-loop", help="Each of --concurrency clients waits for its answer: no schedule.")
     ] = False,
     search: Annotated[
-        str | None, typer.Option(metavar="GOAL", help="Find the highest rate that keeps it, e.g. 'p99<250ms'.")
+        str | None,
+        typer.Option(
+            metavar="GOAL",
+            help="Find the highest rate that keeps it, e.g. 'p99<250ms': probes take 1,000 requests for a p99, "
+            f"or {LONGEST_S:g} s at the most, where --duration is shorter.",
+        ),
     ] = None,
     tenant: flags.Tenant = None,
     config: flags.Config = None,

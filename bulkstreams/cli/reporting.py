@@ -39,9 +39,7 @@ def report(
     """Make one self-contained HTML page with plots of what a ledger knows; or print its numbers."""
     wanted = [flag for flag, on in (("--json", as_json), ("--csv", as_csv), ("--html -", html == _STDOUT)) if on]
     if len(wanted) > 1:
-        raise UsageError(
-            f"{' and '.join(wanted)} all want standard output.", hint="Give --html a file, or one of them."
-        )
+        raise _at_odds(wanted)
     ledgers = [ledger] if compare is None else [ledger, compare]
     target = html or (None if wanted else _default(ledger))
     try:
@@ -58,6 +56,15 @@ def report(
         print_json(figures)
     if as_csv:
         _print_lines(table.as_csv(figures))
+
+
+def _at_odds(wanted: Sequence[str]) -> UsageError:
+    """Return the error of several flags that each want standard output for themselves."""
+    all_of = "both" if len(wanted) == 2 else "all"
+    named = f"{', '.join(wanted[:-1])} and {wanted[-1]}"
+    paged = any(one.startswith("--html") for one in wanted)
+    hint = "Give --html a file, or one of them." if paged else "Give one of them."
+    return UsageError(f"{named} {all_of} want standard output.", hint=hint)
 
 
 def _figures(path: Path) -> dict[str, Any]:

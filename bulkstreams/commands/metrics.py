@@ -66,7 +66,9 @@ def _counts(now: Figures) -> Iterator[Metric]:
 
 def _effort(now: Figures) -> Iterator[Metric]:
     yield CounterMetricFamily("bulkstreams_requests", "Requests that create or change something.", value=now.requests)
-    yield CounterMetricFamily("bulkstreams_retries", "Those of them that were not a first.", value=now.retries)
+    yield CounterMetricFamily(
+        "bulkstreams_retries", "Those of them that were sent again, and not only after a 429.", value=now.retries
+    )
     yield CounterMetricFamily("bulkstreams_lookups", "Requests that only read.", value=now.lookups)
     yield CounterMetricFamily("bulkstreams_throttled", "Replies with the status 429.", value=now.throttled)
 

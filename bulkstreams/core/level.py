@@ -50,6 +50,9 @@ RESERVED_GUESS: Final = 0.75
 
 This costs no rate, as each reply tells the level anew: it only stands a little higher."""
 
+_KEPT: Final = 0.98
+"""What a measured refill leaves of those before it in the mean of them all, which so goes back some fifty."""
+
 _CALMING: Final = 0.9995
 """What a granted request leaves of the margin: half of it goes in about 1,400 requests."""
 
@@ -102,6 +105,8 @@ class Level:
     _refill: float = 0.0
     _trust: float = 1.0
     _guessed: set[int] = field(default_factory=set)
+    _came: float = 0.0
+    _passed_s: float = 0.0
     _slots: deque[float] = field(default_factory=lambda: deque(maxlen=SLOTS))
     _slot: tuple[int, int, float] | None = None
     _offsets: deque[tuple[float, float]] = field(default_factory=deque)
@@ -112,9 +117,10 @@ class Level:
     def seen(self) -> float | None:
         """Return the tokens a second that were seen coming; None: they were not.
 
-        This is what goes in the long run, however few are guessed on: each reply tells the level anew.
+        This is what goes in the long run, however few are guessed on: each reply tells the level anew. A guess goes by
+        the lower of what was measured (`refill`), what people are told by all of it: tokens may come all at once.
         """
-        return self._refill if self._refill > 0.0 else None
+        return self._came / self._passed_s if self._came > 0.0 and len(self._slots) >= LEAST_SLOTS else None
 
     @property
     def told(self) -> int | None:
@@ -219,9 +225,11 @@ class Level:
         if passed < SLOT_S or reply.ticket - first < SLOT_REQUESTS:
             return
         self._slot = (reply.ticket, budget.remaining, reply.sent_at)
-        gained = max(0.0, (budget.remaining - remaining + reply.ticket - first) / passed)
+        came = budget.remaining - remaining + reply.ticket - first
+        gained = max(0.0, came / passed)
         if self.limit is not None and budget.remaining >= self.limit - 1 and 0.0 < gained < self._refill:
             return
+        self._came, self._passed_s = _KEPT * self._came + came, _KEPT * self._passed_s + passed
         self._slots.append(gained)
         if len(self._slots) >= (RESERVED_SLOTS if self._floor else LEAST_SLOTS):
             # The lower quartile: a bucket that is filled up once a second gains nothing in most of the slots between.

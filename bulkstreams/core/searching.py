@@ -54,6 +54,7 @@ class Ended(StrEnum):
     CLIENT = "client"
     FULL = "full"
     PROBES = "probes"
+    STOPPED = "stopped"  # it was cut short, with rates left to try
 
 
 class Breach(StrEnum):
@@ -168,6 +169,12 @@ class Search:
         else:
             found = (best + broken) / 2
         return Ended.PROBES if len(self.probes) >= MOST_PROBES and not isinstance(found, Ended) else found
+
+    @property
+    def ended(self) -> Ended:
+        """Return why it came to its end, for whoever tries no more rates."""
+        found = self.next()
+        return found if isinstance(found, Ended) else Ended.STOPPED
 
     def take(self, probe: Probe) -> None:
         """Take what became of the rate that `next` named."""

@@ -43,6 +43,11 @@ def fewest(measure: str) -> int:
     return math.ceil(BEYOND / TAILS["p50" if measure == "mean" else measure])
 
 
+def few(requests: int) -> list[str]:
+    """Return the measures that so many requests are too few for."""
+    return [measure for measure in TAILS if requests < fewest(measure)]
+
+
 def doubts(
     verdict: Verdict,
     missed_share: float,

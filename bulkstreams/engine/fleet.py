@@ -153,9 +153,12 @@ class Fleet:
         return self.recorder.tally
 
     def allowed(self) -> float | None:
-        """Return the requests a second that the tenants at work allow together; None where nobody knows."""
+        """Return the requests a second that those tenants at work allow together of which it is known; None: of none.
+
+        One that never said it, as while it is down, hides what the others allow no more than it allows anything itself.
+        """
         rates = [rate for lane in self.lanes.values() if (rate := lane.limiter.rate) is not None]
-        return sum(rates) if rates and len(rates) == len(self.lanes) else None
+        return sum(rates) if rates else None
 
     @property
     def reasons(self) -> dict[str, str]:

@@ -14,7 +14,6 @@ from bulkstreams.report import configuration
 _EFFORT = {
     "elapsed_s": ("time in runs", "s"),
     "created_per_s": ("created a second", "records/s"),
-    "most_created_per_s": ("created a second, at the most", "records/s"),
     "requests": ("requests", ""),
     "retries": ("retries", ""),
     "throttled": ("answers of 429", ""),
@@ -53,6 +52,9 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], flo
         yield (f"records: {state.replace('_', ' ')}", "records"), count
     for key, named in _EFFORT.items():
         yield named, figures["effort"][key]
+    # Over windows of other lengths it is another measure, with no difference.
+    over = f"{figures['effort']['most_created_over_s']:g} s"
+    yield (f"created a second, at the most, over {over}", "records/s"), figures["effort"]["most_created_per_s"]
     yield ("pauses, of all tenants together", ""), figures["throttling"]["pauses"]
     yield ("time in pauses, of all tenants together", "s"), figures["throttling"]["paused_s"]
     for kind in ("service_time", "response_time"):

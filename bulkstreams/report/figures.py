@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bulkstreams.core.errands import Kind
+from bulkstreams.core.soundness import few
 from bulkstreams.histogram import Histogram
 from bulkstreams.ledger import Failure, History, Run
 from bulkstreams.model import State
@@ -26,16 +27,20 @@ MOST_CAUSES: Final = 50
 """Causes of failure that are told, the most frequent ones."""
 
 _NO_BUDGET: Final = (
-    "The budget over time: nothing limited its runs, or their tenants never said what they allow; none is drawn here."
+    "The budget over time: nothing limited its runs, or their tenants never said what they allow (an older bulkstreams "
+    "noted none either while any one of several had not said it); none is drawn here."
 )
 _LAST_ONLY: Final = (
-    "What became of a record before it was last settled: each counts once, at the instant when that was{retried}."
+    "What became of a record before it was last settled: each counts once, at the instant when that was{retried}. So "
+    "what past runs created and recovered, their rates and service times, are of streams as they stand now: what was "
+    "undone since, or settled anew, is no longer in them."
 )
 _RETRIED: Final = ", and{of} its attempts before the last one count as retries there"
 _NO_COURSE: Final = (
-    "What was asked when, the budget over time, when each 429 came, and how long each pause took{of}: a run of an "
-    "older bulkstreams noted its sums alone, and one that died or goes on may have noted no more in its first second."
+    "What was asked when, the budget over time, when each 429 came, and how long each pause took{of}: {why}."
 )
+_AN_OLDER: Final = "a run of an older bulkstreams noted its sums alone"
+_NO_END: Final = "What was asked in the last moment of {runs} with no end noted: it may be in no count here."
 _NO_RESPONSE: Final = (
     "Response time: requests of a run have no intended start, so only the service time is known, "
     "from the sending of a record's last attempt to its reply."
@@ -58,6 +63,7 @@ def figures(
         service = timeline.add(history.settled())
         timeline.ask(history.asked())
         totals, note = history.totals(), history.note()
+        requests, _, _, lookups = history.efforts()
         allowed = None if note is None else note.progress.allowed
         return {
             "made_at": now,
@@ -72,14 +78,17 @@ def figures(
                 "stretch_s": timeline.width,
                 "allowed_per_s": allowed,
                 "settled_elsewhere": timeline.elsewhere,
-                "unplaced_requests": timeline.unplaced(history.efforts()[0]),
+                "unplaced_requests": timeline.unplaced("requests", requests),
+                "unplaced_lookups": timeline.unplaced("lookups", lookups),
                 "stretches": [one.figures() for one in timeline.stretches()],
             },
             "throttling": throttling(history, spans, timeline),
             "latency": {
                 "service_time_ms": service.figures(),
+                "service_time_unsound": _unsound(service),
                 "service_time_curve": service.curve(),
                 "response_time_ms": None if response is None else response.figures(),
+                "response_time_unsound": _unsound(response),
                 "response_time_curve": [] if response is None else response.curve(),
             },
             "tenants": _tenants(history),
@@ -146,8 +155,14 @@ def _effort(history: History, spans: Sequence[Span], timeline: Timeline) -> dict
         "recovered": sum(one.recovered for one in stretches),
         "elapsed_s": round(elapsed, 3),
         "created_per_s": round(created / creating_s, 3) if creating_s else 0.0,
-        "most_created_per_s": max((one.created_per_s for one in stretches), default=0.0),
+        "most_created_per_s": timeline.most_created_per_s(),
+        "most_created_over_s": timeline.window_s,
     }
+
+
+def _unsound(times: Histogram | None) -> list[str]:
+    """Return the measures that may be an accident, since too few times lie beyond them; as a bench has it."""
+    return few(times.count) if times is not None and times.count else []
 
 
 def _tenants(history: History) -> list[dict[str, Any]]:
@@ -190,15 +205,31 @@ def _afterwards(history: History) -> dict[str, Any]:
 
 def _unknown(timeline: Timeline, allowed: float | None, response: Histogram | None, runs: Sequence[Run]) -> list[str]:
     """Say what a reader may look for here and the ledger does not know."""
-    blank = timeline.without_course()
+    blanks = timeline.without_course()
+    blank = len(blanks)
     of = f" in {blank:,} of {timeline.runs:,} runs" if blank < timeline.runs else ""
     said = [_LAST_ONLY.format(retried=_RETRIED.format(of=of) if blank else "")]
     if any(run.settings is None for run in runs):
         said.append(_CONFIGURATION)
     if blank:
-        said.insert(0, _NO_COURSE.format(of=of))
+        said.insert(0, _NO_COURSE.format(of=of, why=_why_blank([run for run in runs if run.id in blanks])))
     elif allowed is None and not timeline.has_budget:
         said.insert(0, _NO_BUDGET)
+    if count := sum(run.ended_at is None for run in runs):
+        said.append(_NO_END.format(runs="a run" if count == 1 else f"{count:,} runs"))
     if response is None:
         said.append(_NO_RESPONSE)
     return said
+
+
+def _why_blank(runs: Sequence[Run]) -> str:
+    """Say why runs did not note what they asked when: one that kept its settings did, unless it was cut off."""
+    cut_off = sum(run.ended_at is None and run.settings is not None for run in runs)
+    older = len(runs) - cut_off
+    said = []
+    if older:
+        said.append(f"{older:,} runs of an older bulkstreams noted their sums alone" if older > 1 else _AN_OLDER)
+    if cut_off:
+        who = f"{cut_off:,} runs" if cut_off > 1 else "a run"
+        said.append(f"{who} with no end noted died, or goes on, in its first second, and had noted no more")
+    return "; ".join(said)

@@ -53,7 +53,9 @@ def of_ledger(figures: Mapping[str, Any]) -> str:
 def of_comparison(comparison: Mapping[str, Any]) -> str:
     """Return the page that sets two ledgers side by side."""
     sides = [_side(comparison[one], f"-{one}") | {"label": one.upper()} for one in ("a", "b")]
-    name = " and ".join(Path(side["figures"]["ledger"]["path"]).name for side in sides)
+    paths = [side["figures"]["ledger"]["path"] for side in sides]
+    names = [Path(path).name for path in paths]
+    name = " and ".join(names if len(set(names)) > 1 else paths)
     both = {**comparison, "plots": plots.of_both(comparison["a"], comparison["b"])}
     return _sides_page(name, sides, both)
 

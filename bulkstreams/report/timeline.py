@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from bulkstreams.core.course import Asked
 from bulkstreams.histogram import Histogram
@@ -20,6 +20,7 @@ MOST_STRETCHES: Final = 240
 
 _WIDTHS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _LEAST_S: Final = 0.001
+_WINDOW_S: Final = 1.0
 _COUNTS: Final = ("requests", "retries", "throttled", "lookups")
 
 
@@ -103,14 +104,14 @@ def timed(record: Settled) -> bool:
 
 
 class _Track:
-    """A run, laid on the axis; `placed` counts the requests that stand in its stretches."""
+    """A run, laid on the axis; `placed` counts the requests and look-ups that stand in its stretches."""
 
     def __init__(self, span: Span, width: float, offset: float) -> None:
         self.span = span
         self.width = width
         self.offset = offset
         self.stretches = _stretches(span, width, offset)
-        self.placed = 0
+        self.placed = Counter[str]()
         self.has_course = False
 
     def number(self, instant: float) -> int:
@@ -121,7 +122,7 @@ class _Track:
     def ask(self, asked: Asked) -> None:
         """Count what was asked; what lies across stretches is shared out by time, and each request counts once."""
         self.has_course = True
-        self.placed += asked.requests
+        self.placed.update(requests=asked.requests, lookups=asked.lookups)
         told = (0, 0, 0, 0)
         for stretch, share in self._shares(asked):
             upto = tuple(round(share * getattr(asked, name)) for name in _COUNTS)
@@ -135,6 +136,17 @@ class _Track:
             ends_at = self.span.started_at + (number + 1) * self.width
             yield self.stretches[number], (ends_at - asked.began_at) / asked.seconds
         yield self.stretches[last], 1.0
+
+    def created_per_s(self, window_s: float) -> Iterator[float]:
+        """Yield how many records were created a second, by windows from its beginning on that are whole stretches.
+
+        As with stretches, what would be left at the end, and less than half a window, goes with the window before it.
+        """
+        each = round(window_s / self.width)
+        count = max(1, round(self.span.seconds / window_s))
+        for number in range(count):
+            its = self.stretches[number * each : None if number == count - 1 else (number + 1) * each]
+            yield round(sum(one.states[State.CREATED] for one in its) / sum(one.seconds for one in its), 3)
 
     @property
     def is_known(self) -> bool:
@@ -184,11 +196,11 @@ class Timeline:
         for track in self._runs.values():
             track.fill()
 
-    def unplaced(self, requests: int) -> int:
-        """Return how many of the ledger's requests stand in no stretch."""
-        told = sum(track.span.requests for track in self._runs.values())
-        lost = sum(max(0, track.span.requests - track.placed) for track in self._runs.values())
-        return max(0, requests - told) + lost
+    def unplaced(self, what: Literal["requests", "lookups"], count: int) -> int:
+        """Return how many of the ledger's requests, or look-ups, stand in no stretch; it has so many of them in all."""
+        tracks = [(int(getattr(track.span, what)), track.placed[what]) for track in self._runs.values()]
+        lost = sum(max(0, told - placed) for told, placed in tracks)
+        return max(0, count - sum(told for told, _ in tracks)) + lost
 
     def offset(self, run: int, instant: float) -> float:
         """Return where an instant of a run lies on the axis, in seconds; one outside the run lies at its end."""
@@ -210,13 +222,22 @@ class Timeline:
         """Return whether it is known of any time what the tenants allowed."""
         return any(one.allowed is not None for one in self.stretches())
 
-    def without_course(self) -> int:
-        """Return of how many runs nobody knows what they asked when."""
-        return sum(not track.is_known for track in self._runs.values())
+    def without_course(self) -> set[int]:
+        """Return the runs, by id, of which nobody knows what they asked when."""
+        return {run for run, track in self._runs.items() if not track.is_known}
 
     def stretches(self) -> list[Stretch]:
         """Return all stretches, in order."""
         return [one for track in self._runs.values() for one in track.stretches]
+
+    @property
+    def window_s(self) -> float:
+        """Return over how many seconds the most is taken: one, or a stretch where that is longer."""
+        return max(self.width, _WINDOW_S)
+
+    def most_created_per_s(self) -> float:
+        """Return how many records were created a second in the best of all windows; each lies within one run."""
+        return max((most for track in self._runs.values() for most in track.created_per_s(self.window_s)), default=0.0)
 
     def created(self) -> tuple[int, float]:
         """Return how many records were created, and how long the runs took that created any."""

@@ -10,12 +10,14 @@ import anyio
 import pytest
 from rich.console import Console
 
-from bulkstreams.cli.bench_text import summary
+from bulkstreams.cli.bench_text import answer, lengthened, summary
 from bulkstreams.cli.bench_view import LEAST_COLUMNS, MOST_DOTS, PLOT_ROWS, BenchView, dots, plot
 from bulkstreams.cli.progress import PLAIN_EVERY_S, ProgressKind
 from bulkstreams.commands.bench.measured import Measured, everything, figures
+from bulkstreams.commands.bench.options import Searching
 from bulkstreams.core.saturation import Cause, Span
 from bulkstreams.core.schedule import Schedule, steady
+from bulkstreams.core.searching import read_goal
 from bulkstreams.engine.metering import Meter, Point
 from bulkstreams.model import Failure, Reply
 from tests.engine.fakes import in_told_time
@@ -300,6 +302,48 @@ def test_a_summary_tells_a_search_probe_by_probe() -> None:
     none = told(search={**search, "rate": None, "ended": "never_kept"})
     assert "of the probe of 10/s, the last one:\n" in none
     assert "highest rate with p99<250ms: none (no rate keeps it)" in none
+
+
+@pytest.mark.parametrize(
+    ("ended", "rate", "probes", "words"),
+    [
+        ("stopped", None, 0, "not known, since no probe ended"),
+        ("stopped", None, 2, "not known, since the search was cut short before a rate kept it, and lower ones may"),
+        ("stopped", 80.0, 2, "80/s (the search was cut short: a higher one may keep it)"),
+        ("probes", 80.0, 24, "80/s (the search tries no more than 24 rates: a higher one may keep it)"),
+        ("full", None, 1, "not known (a probe filled the tenant's quota"),
+        ("never_kept", None, 3, "none (no rate keeps it)"),
+        ("found", 80.0, 5, "80/s (higher rates break it)"),
+    ],
+)
+def test_that_no_rate_keeps_a_goal_is_said_only_where_that_was_seen(
+    ended: str, rate: float | None, probes: int, words: str
+) -> None:
+    """A search that was cut short, or had no room, does not; and a rate that it found may not be the highest."""
+    search = {"goal": "p99<50ms", "rate": rate, "ended": ended, "probes": [{}] * probes}
+    assert answer(search).startswith(f"highest rate with p99<50ms: {words}")
+
+
+@pytest.mark.parametrize(
+    ("goal", "first", "seconds", "words"),
+    [
+        ("p99<50ms", 20.0, 2.0, "a probe takes at least 1,000 requests for a p99: 50 s at 20/s, not 2 s"),
+        (
+            "p999<50ms",
+            20.0,
+            10.0,
+            "a probe takes 10,000 requests for a p999, or 60 s at the most: 60 s at 20/s, not 10 s",
+        ),
+        ("p99<50ms", 30.0, 0.5, "a probe takes at least 1,000 requests for a p99: 33.3 s at 30/s, not 0.5 s"),
+        ("p99<50ms", 20.0, 50.0, None),
+        ("p50<50ms", 20.0, 2.0, None),
+    ],
+)
+def test_why_a_probe_is_longer_than_asked_for_is_told(
+    goal: str, first: float, seconds: float, words: str | None
+) -> None:
+    """Its measure wants more requests; where it does not, there is nothing to tell."""
+    assert lengthened(Searching(goal=read_goal(goal), first=first, seconds=seconds)) == words
 
 
 def test_a_message_stands_by_an_answer_of_the_same_load() -> None:

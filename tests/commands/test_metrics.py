@@ -124,6 +124,13 @@ def test_how_it_stands_is_told_as_the_lanes_have_it() -> None:
     assert len(labels(found, "lane_pause_seconds")) == 1, "who is only paced is not paused"
 
 
+def test_the_help_says_what_is_no_retry() -> None:
+    """So that requests, retries and 429s can be told to add up."""
+    registry = CollectorRegistry()
+    registry.register(FiguresCollector(metered().now))
+    assert "sent again, and not only after a 429" in generate_latest(registry).decode()
+
+
 def test_what_nobody_knows_is_left_out() -> None:
     """While the input is read there are no lanes; a time that cannot be told is none, and of a pause it is NaN."""
     reading = samples(metered().now())

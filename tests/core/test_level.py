@@ -65,6 +65,7 @@ def test_nothing_is_known_before_a_reply() -> None:
     """A level that was never told says so."""
     assert not Level().known
     assert Level().refill is None
+    assert Level().seen is None
 
 
 @pytest.mark.parametrize(("limit", "left", "least"), [(50, 49, 47), (20, 10, 8), (10, 5, 4), (2, 1, 0)])
@@ -135,6 +136,25 @@ def test_the_refill_is_measured_from_reply_to_reply() -> None:
     """A bucket that stays where it is while fifty a second go gets fifty a second."""
     assert steady(50.0).refill == pytest.approx(50.0)
     assert steady(8.0).refill == pytest.approx(8.0)
+
+
+def served(rate: float, window_s: float, *, every_s: float, seconds: float) -> Level:
+    """Return a level that heard a bucket which `rate` tokens a second come into, once a window; one goes `every_s`."""
+    level, size = Level(), 50
+    for number in range(1, round(seconds / every_s)):
+        at = number * every_s
+        came = math.floor(at / window_s + 1e-9) * window_s * rate
+        left = min(size - 1, math.floor(10 + came - number + 1e-9))
+        hear(level, reply(told(left, limit=size, at=AT + at), number, sent_at=AT + at, in_flight=1))
+    return level
+
+
+@pytest.mark.parametrize("window_s", [0.001, 0.13, 1.0])
+def test_what_people_are_told_of_the_refill_is_all_that_came(window_s: float) -> None:
+    """Tokens are whole and may come all at once: a guess goes by the lower of what was measured, people by the mean."""
+    level = served(10.0, window_s, every_s=0.1, seconds=30.0)
+    assert level.seen == pytest.approx(10.0, rel=0.05)
+    assert level.refill is None or level.refill <= 10.0 + 1e-6
 
 
 def test_a_bucket_that_nothing_came_into_has_no_refill_yet() -> None:

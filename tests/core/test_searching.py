@@ -64,6 +64,15 @@ def test_a_goal_that_no_rate_keeps_is_said_to_be_none() -> None:
     assert [one.rate for one in play(0.5, lambda rate: probe(rate, kept=False))[0].probes] == [0.5]
 
 
+def test_a_search_that_is_cut_short_has_not_come_to_an_end() -> None:
+    """Rates were left to try, before the first probe and after any; once none is, it ended as it did."""
+    assert Search(100).ended is Ended.STOPPED
+    assert Search(100, [probe(100)]).ended is Ended.STOPPED
+    assert Search(100, [probe(100, kept=False)]).ended is Ended.STOPPED
+    search, ended = play(100, lambda rate: probe(rate, kept=rate <= 650))
+    assert search.ended is ended is Ended.FOUND
+
+
 def test_where_the_client_is_the_limit_it_says_so() -> None:
     """The rate above the best was no finding about the server."""
     search, ended = play(100, lambda rate: probe(rate, fit=rate <= 1000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bulkstreams.core.saturation import Verdict
-from bulkstreams.core.soundness import TAILS, Doubt, doubts, fewest
+from bulkstreams.core.soundness import TAILS, Doubt, doubts, few, fewest
 
 FINE = Verdict(saturated=False, share=0.0, periods=())
 MANY = 1_000_000
@@ -66,3 +66,10 @@ def test_what_was_not_measured_is_not_doubted() -> None:
     assert doubts(FINE, 0.0, 0, nothing, NO_DELAY) == {}
     assert doubts(FINE, 0.0, 0, nothing, nothing) == {}
     assert doubts(FINE, 1.0, 0, nothing, nothing) == dict.fromkeys(TAILS, Doubt.LATE)
+
+
+def test_what_so_many_requests_are_too_few_for_is_known_without_a_load() -> None:
+    """Ten must lie beyond a percentile; the longest is what it is of one."""
+    assert few(19) == ["p50", "p90", "p95", "p99", "p999", "mean"]
+    assert few(999) == ["p99", "p999"]
+    assert few(10_000) == []

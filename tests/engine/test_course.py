@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import anyio
@@ -11,9 +12,10 @@ import pytest
 from bulkstreams.core.course import STRETCHES, Asked, Paused, stretch_s
 from bulkstreams.core.pacing import Ceiling
 from bulkstreams.core.waiting import WaitKind
+from bulkstreams.engine import LanePlan
 from bulkstreams.engine.course import EVERY_S, Course
 from bulkstreams.engine.lane import Lane
-from bulkstreams.model import Failure
+from bulkstreams.model import Failure, TenantName
 from tests.engine.fakes import NOON, NOT_SENT, TENANT, Rig, ScriptedClient, webhooks
 from tests.engine.many import LedgerOfMany, Many
 
@@ -123,14 +125,16 @@ def test_a_pause_of_a_tenant_that_is_stopped_ends_with_that() -> None:
 
 
 class LedgerWithCourse(LedgerOfMany):
-    """A ledger of many tenants that remembers their pauses."""
+    """A ledger of many tenants that remembers how the run went."""
 
     def __init__(self, records: Mapping[str, int]) -> None:
         super().__init__(records, surveyed=True)
+        self.asked: list[Asked] = []
         self.paused: dict[tuple[str, float], Paused] = {}
 
-    async def note_course(self, asked: object, paused: Sequence[Paused]) -> None:  # type: ignore[override]
-        """Take notes of pauses."""
+    async def note_course(self, asked: Sequence[Asked], paused: Sequence[Paused]) -> None:  # type: ignore[override]
+        """Take notes."""
+        self.asked += asked
         self.paused |= {(one.tenant, one.began_at): one for one in paused}
 
 
@@ -146,3 +150,19 @@ def test_a_tenant_that_is_done_pauses_no_longer() -> None:
     last_try = max(at for at, _ in many.servers["down"].creates)
     assert pause.tenant == "down"
     assert pause.seconds == pytest.approx(last_try, abs=0.1)
+
+
+def test_a_tenant_that_never_said_what_it_allows_hides_nothing_of_the_others() -> None:
+    """What is noted as allowed is the sum of those at work that it is known of, from the first to the last."""
+
+    class OneLimited(Many):
+        def plan(self, tenant: TenantName) -> LanePlan:
+            plan = super().plan(tenant)
+            return replace(plan, ceiling=Ceiling(rate=5.0, burst=1)) if tenant == "slow" else plan
+
+    records = {"down": 1, "slow": 20}
+    many = OneLimited(records, {"down": lambda _name, _n: NOT_SENT}, seats=2, retries=1)
+    many.ledger = ledger = LedgerWithCourse(records)
+    many.run()
+    assert many.servers["down"].creates
+    assert {one.allowed for one in ledger.asked} == {5.0}

@@ -212,6 +212,18 @@ def test_a_search_shows_its_probes() -> None:
     assert "Search for the highest rate" not in Parsed(page.of_bench(bench(measured()))).text
 
 
+def test_a_search_whose_first_probe_was_cut_short_shows_no_empty_table() -> None:
+    """It says that no probe ended, and leads nowhere."""
+    search = {"goal": "p99<250ms", "rate": None, "ended": "stopped", "probes": []}
+    said = {"answer": "highest rate: not known", "of_which": "of that probe", "judged": []}
+    html = page.of_bench(bench(measured(), search=search) | said)
+    text = cells(html)
+    assert "All figures are of that probe." in text
+    assert "Search for the highest rate No probe ended" in text
+    assert "Rates that were tried" not in text
+    assert 'href="#search"' not in html[html.index("<main>") :]
+
+
 def test_a_bench_without_an_answer_has_a_page() -> None:
     """Where nothing was sent there is nothing to draw, and that is said."""
     hand = Hand()

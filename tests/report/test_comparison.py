@@ -59,6 +59,23 @@ async def test_pauses_are_measures_too(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_the_most_over_a_second_is_not_compared_with_the_most_over_more(tmp_path: Path) -> None:
+    """They are two measures, each with the length that it is taken over; those of the same length are one."""
+    a, b = await both(tmp_path)
+
+    def told() -> list[tuple[str, float | None, float | None, float | None]]:
+        rows = comparison.compare(a, b)["difference"]["measures"]
+        return [(row["measure"], row["a"], row["b"], row["difference"]) for row in rows if "most" in row["measure"]]
+
+    assert told() == [("created a second, at the most, over 1 s", 1.0, 1.0, 0.0)]
+    b["effort"]["most_created_over_s"] = 2
+    assert told() == [
+        ("created a second, at the most, over 1 s", 1.0, None, None),
+        ("created a second, at the most, over 2 s", None, 1.0, None),
+    ]
+
+
+@in_loop
 async def test_causes_of_either_are_told_of_both(tmp_path: Path) -> None:
     """A cause that only one of them has stands with nothing in the other's place."""
     found = comparison.compare(*await both(tmp_path))["difference"]["causes"]

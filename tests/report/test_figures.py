@@ -14,13 +14,13 @@ from bulkstreams.core.course import Asked
 from bulkstreams.core.metrics import Tally
 from bulkstreams.core.waiting import Progress
 from bulkstreams.histogram import Histogram
-from bulkstreams.ledger import History, LedgerReader
+from bulkstreams.ledger import History, Ledger, LedgerReader
 from bulkstreams.ledger.reader import FAILURES
 from bulkstreams.model import State
 from bulkstreams.report import figures, status
 from bulkstreams.report.remedies import remedy
 from tests.ledger import ACME, good, in_loop, read, settled, start
-from tests.report import HOSTILE, MOST, NOW, SOURCE, asked, first_run, noted_run, some, three_runs, two_runs
+from tests.report import HOSTILE, IN_FORCE, MOST, NOW, SOURCE, asked, first_run, noted_run, some, three_runs, two_runs
 
 
 @pytest.fixture
@@ -265,3 +265,49 @@ async def test_figures_are_json(path: Path) -> None:
     """They survive the way there and back."""
     found = await two_runs(path)
     assert json.loads(json.dumps(found)) == found
+
+
+@in_loop
+async def test_that_rates_and_times_are_of_streams_as_they_stand_now_is_said(path: Path) -> None:
+    """For an undo takes what it deletes out of what past runs created; the ledger does not keep how that was before."""
+    said = (await two_runs(path))["unknown"]
+    assert any("their rates and service times, are of streams as they stand now" in one for one in said)
+
+
+@in_loop
+async def test_a_run_that_noted_nothing_of_its_course_is_told_to_be_older_or_cut_off(path: Path) -> None:
+    """Each with its number; what is neither is not named."""
+    await first_run(path)
+    (older,) = [said for said in asked(path)["unknown"] if "What was asked when" in said]
+    assert older.endswith(": a run of an older bulkstreams noted its sums alone.")
+    for _ in range(2):
+        with Ledger.open(path) as ledger:
+            await ledger.begin_run(3000.0, "run", IN_FORCE)
+            await ledger.settle([], Tally(requests=3, lookups=2))
+    found = asked(path)
+    (mixed,) = [said for said in found["unknown"] if "What was asked when" in said]
+    assert ": a run of an older bulkstreams noted its sums alone; 2 runs with no end noted died, or" in mixed
+    assert (found["timeline"]["unplaced_requests"], found["timeline"]["unplaced_lookups"]) == (8 + 6, 2 + 4)
+
+
+@in_loop
+async def test_of_runs_with_no_end_noted_it_is_said_what_no_count_may_hold(path: Path) -> None:
+    """What they asked in their last moment; of those that ended, all is counted."""
+    await two_runs(path)
+    assert not any("no end noted" in said for said in asked(path)["unknown"])
+    for runs in ("a run", "2 runs"):
+        with Ledger.open(path) as ledger:
+            await ledger.begin_run(3000.0)
+        assert any(f"in the last moment of {runs} with no end noted" in said for said in asked(path)["unknown"])
+
+
+@in_loop
+async def test_percentiles_of_few_creates_are_marked_as_those_of_a_bench(path: Path) -> None:
+    """Where fewer than ten lie beyond one it may be an accident; the longest time is none, nor is what nobody timed."""
+    latency = (await two_runs(path))["latency"]
+    assert latency["service_time_unsound"] == ["p50", "p90", "p95", "p99", "p999", "mean"]
+    assert latency["response_time_unsound"] == []
+    response = Histogram()
+    for _ in range(1000):
+        response.add(0.07)
+    assert asked(path, response=response)["latency"]["response_time_unsound"] == ["p999"]

@@ -171,6 +171,65 @@ async def test_a_budget_is_drawn_only_where_the_ledger_knows_it(tmp_path: Path) 
 
 
 @in_loop
+async def test_whose_budget_is_drawn_is_said(tmp_path: Path) -> None:
+    """It is that of the tenants at work that said what they allow; where none is drawn, nothing is explained."""
+    found = await three_runs(tmp_path / "in.ledger.db")
+    assert "the sum over the tenants at work that said it" in page.of_ledger(found)
+    for one in found["timeline"]["stretches"]:
+        one["allowed_per_s"] = None
+    assert "tenants at work" not in page.of_ledger(found)
+
+
+@in_loop
+async def test_figures_that_an_undo_changes_say_so_where_they_stand(tmp_path: Path) -> None:
+    """At the tiles of a ledger, and where two are compared."""
+    found = await two_runs(tmp_path / "in.ledger.db")
+    assert page.of_ledger(found).count("of streams as they stand now: what was undone since") == 1 + 1  # and below
+    both = page.of_comparison(comparison.compare(found, found))
+    assert "of streams as they stand in each ledger now: what was undone since" in both
+
+
+@in_loop
+async def test_what_stands_in_no_stretch_is_told(tmp_path: Path) -> None:
+    """Requests and look-ups by themselves, and what is no retry, so that the sums can be explained."""
+    found = await three_runs(tmp_path / "in.ledger.db")
+    for requests, lookups, words in (
+        (12, 7, "12 requests and 7 look-ups"),
+        (0, 7, " 7 look-ups"),
+        (12, 0, "12 requests"),
+    ):
+        found["timeline"] |= {"unplaced_requests": requests, "unplaced_lookups": lookups}
+        text = " ".join(page.of_ledger(found).split())
+        assert f"{words} stand in no stretch" in text
+        assert "sent again only since it was answered 429 is a request, and no retry" in text
+
+
+@in_loop
+async def test_unsound_percentiles_bear_a_mark(tmp_path: Path) -> None:
+    """In the table and at the tile; sound ones bear none."""
+    found = await two_runs(tmp_path / "in.ledger.db")
+    found["latency"]["service_time_unsound"] = ["p99"]
+    text = Parsed(page.of_ledger(found)).text
+    p99 = f"{found['latency']['service_time_ms']['p99']:g}"
+    assert f"service time p99?{p99} ms" in text
+    assert text.count(f"{p99}?") == 1
+    found["latency"]["service_time_unsound"] = []
+    text = Parsed(page.of_ledger(found)).text
+    assert f"service time p99{p99} ms" in text
+    assert f"{p99}?" not in text
+
+
+@in_loop
+async def test_ledgers_of_the_same_name_are_headed_by_their_paths(tmp_path: Path) -> None:
+    """As they were given; those of different names are told by these."""
+    a, b = await two_runs(tmp_path / "in.ledger.db"), await two_runs(tmp_path / "other.ledger.db")
+    a["ledger"]["path"], b["ledger"]["path"] = "old/all.ledger.db", "new/all.ledger.db"
+    assert "old/all.ledger.db and new/all.ledger.db: bulkstreams" in page.of_comparison(comparison.compare(a, b))
+    b["ledger"]["path"] = "new/other.ledger.db"
+    assert "<title>all.ledger.db and other.ledger.db: bulkstreams" in page.of_comparison(comparison.compare(a, b))
+
+
+@in_loop
 async def test_a_page_is_small_however_many_tenants_there_are(tmp_path: Path) -> None:
     """Fifty are shown, those with most that is not settled first; the others are added up."""
     found = await two_runs(tmp_path / "in.ledger.db")
@@ -195,7 +254,7 @@ async def test_tenants_that_paused_stand_in_a_table(tmp_path: Path) -> None:
     found = await three_runs(tmp_path / "in.ledger.db")
     text = " ".join(Parsed(page.of_ledger(found)).text.split())
     assert "acme6.00 s24.0 %42.00 s4.00 s4.00 s in 3 pauses from 1970-01-01 01:40:04 UTC on" + HOSTILE[:60] in text
-    assert "12 requests stand in no stretch" in text
+    assert "12 requests and 2 look-ups stand in no stretch" in text
     assert "--json has all pauses one by one." in text
     assert "paused6.50 s5 pauses" in text
 

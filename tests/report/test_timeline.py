@@ -138,7 +138,7 @@ def test_a_run_that_noted_nothing_has_the_retries_of_its_records() -> None:
     assert all(one[name] is None for one in olds for name in ("requests", "throttled", "lookups", "allowed_per_s"))
     assert (sum(one["retries"] for one in olds), sum(one["retries"] for one in news)) == (2, 2)
     assert all(one["requests"] is not None for one in news)
-    assert (timeline.runs, timeline.without_course(), timeline.has_course, timeline.has_budget) == (2, 1, True, False)
+    assert (timeline.runs, timeline.without_course(), timeline.has_course, timeline.has_budget) == (2, {1}, True, False)
 
 
 def test_of_a_run_that_asked_nothing_it_is_known() -> None:
@@ -146,7 +146,7 @@ def test_of_a_run_that_asked_nothing_it_is_known() -> None:
     timeline = Timeline(spans(10.0))
     timeline.ask([])
     assert [one.figures()["requests"] for one in timeline.stretches()] == [0] * len(timeline.stretches())
-    assert (timeline.without_course(), timeline.has_course) == (0, False)
+    assert (timeline.without_course(), timeline.has_course) == (set(), False)
 
 
 def test_requests_that_stand_nowhere_are_counted() -> None:
@@ -154,8 +154,15 @@ def test_requests_that_stand_nowhere_are_counted() -> None:
     died, old, ahead = (span._replace(requests=12) for span in spans(10.0, 10.0, 10.0))
     timeline = Timeline([died, old, ahead])
     timeline.ask([*course(asked(10_001.0)), *course(asked(30_001.0, count=15), run=3), *course(asked(1.0), run=9)])
-    assert timeline.unplaced(12 * 3) == 2 + 12
-    assert timeline.unplaced(12 * 3 + 100) == 2 + 12 + 100
+    assert timeline.unplaced("requests", 12 * 3) == 2 + 12
+    assert timeline.unplaced("requests", 12 * 3 + 100) == 2 + 12 + 100
+
+
+def test_look_ups_that_stand_nowhere_are_counted_too() -> None:
+    """By themselves: a run may have placed all its requests, and lost look-ups."""
+    timeline = Timeline([span._replace(requests=10, lookups=5) for span in spans(10.0, 10.0)])
+    timeline.ask(course(asked(10_001.0)))
+    assert (timeline.unplaced("requests", 20), timeline.unplaced("lookups", 10 + 7)) == (10, 3 + 5 + 7)
 
 
 def test_instants_lie_on_the_axis_of_the_runs() -> None:
@@ -163,3 +170,23 @@ def test_instants_lie_on_the_axis_of_the_runs() -> None:
     timeline = Timeline(spans(10.0, 20.0))
     assert [timeline.offset(1, at) for at in (9_000.0, 10_004.0, 11_000.0)] == [0.0, 4.0, 10.0]
     assert [timeline.offset(2, at) for at in (9_000.0, 20_004.0, 21_000.0)] == [10.0, 14.0, 30.0]
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 2.34, 2.6, 7.45, 20.0])
+def test_the_most_that_was_created_is_of_a_second_however_long_stretches_are(seconds: float) -> None:
+    """A picture of a longer time has wider stretches, and the best second of a run is the same in it."""
+    run = Span(1, "run1", 0.0, seconds)
+    found = []
+    for others in (0.0, 40.0, 100.0, 230.0 - seconds):  # of runs that created nothing, and make stretches wider
+        timeline = Timeline([run, Span(2, "run2", 1000.0, 1000.0 + others)])
+        timeline.add(record((one * one % 101 + 0.5) / 101 * seconds) for one in range(80))
+        found.append((timeline.window_s, timeline.most_created_per_s()))
+    assert len(set(found)) == 1
+
+
+def test_where_stretches_are_longer_than_a_second_the_most_is_of_a_stretch() -> None:
+    """It says so; without a run there is none."""
+    timeline = Timeline(spans(400.0))
+    timeline.add(record(10_000.5 + one / 100) for one in range(10))
+    assert (timeline.window_s, timeline.most_created_per_s()) == (timeline.width, 5.0) == (2, 5.0)
+    assert Timeline([]).most_created_per_s() == 0.0

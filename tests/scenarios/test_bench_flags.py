@@ -57,6 +57,30 @@ def test_a_search_of_many_requests_makes_them_as_it_goes(desk: Desk, server: Ser
     assert 30 < sum(desk.states("bench.ledger.db").values()) < 10_000
 
 
+def test_a_search_says_how_long_a_probe_is_and_knows_nothing_of_one_that_was_cut_short(
+    desk: Desk, server: Server
+) -> None:
+    """Ctrl-C in the first: its measure wanted more requests than its time was for, and no rate is said to be none."""
+    flags = ("--search", "p99<50ms", "--rate", "20/s", "--duration", "2s")
+    for more in ([], ["--json"]):
+        running = desk.start("bench", "--base-url", server.url, *flags, *more)
+        before = server.requests()
+        until(lambda before=before: server.requests() > before + 5)
+        running.signal(INT)
+        ended = running.wait()
+        assert ended.code == 130, ended
+        assert "a probe takes at least 1,000 requests for a p99: 50 s at 20/s, not 2 s" in ended.err
+    found = ended.json["search"]
+    assert (found["rate"], found["ended"], found["probes"]) == (None, "stopped", [])
+    assert server.streams() == []
+
+
+def test_the_help_says_that_a_probe_may_take_longer(desk: Desk) -> None:
+    """Where the goal is read, before anybody waits."""
+    told = " ".join(desk.run("bench", "--help").out.replace("│", " ").split())
+    assert "probes take 1,000 requests for a p99, or 60 s at the most" in told
+
+
 def test_lines_for_another_tenant_are_told_as_such(desk: Desk, server: Server) -> None:
     """They are sent to the one that is benched, and somebody may not have meant that."""
     rows = [{"stream": webhook("a"), "tenant": "acme"}, webhook("b"), {"stream": webhook("c"), "tenant": "beta"}]

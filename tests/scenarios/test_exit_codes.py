@@ -48,7 +48,7 @@ USAGE = {
     "token file": (["run", "in.jsonl", "--base-url", "URL", "--token-file", "no.token"], {}, "no.token"),
     "bad rate": (["run", "in.jsonl", "--base-url", "URL", "--rate", "fast"], {}, "--rate"),
     "named twice": (["run", "in.jsonl", "in.jsonl", "--base-url", "URL"], {}, "named twice"),
-    "a name of bytes": (["run", "in\udcff.jsonl", "--base-url", "URL"], {}, "is no text"),
+    "a name of bytes": (["run", "in\udcff.jsonl", "--base-url", "URL"], {}, "no UTF-8"),
     "two to stdout": (["run", "in.jsonl", "--base-url", "URL", "--json", "--results", "-"], {}, "--results"),
     "a folder": (["run", ".", "--base-url", "URL"], {}, "is a folder"),
     "no such state": (["results", "in.ledger.db", "--state", "creatd"], {}, "creatd"),

@@ -66,6 +66,27 @@ def test_numbers_are_printed_as_json_and_as_csv(done: Desk) -> None:
     assert (done.folder / NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--json", "--csv"], "--json and --csv both want standard output. Give one of them."),
+        (
+            ["--csv", "--html", "-"],
+            "--csv and --html - both want standard output. Give --html a file, or one of them.",
+        ),
+        (
+            ["--json", "--csv", "--html", "-"],
+            "--json, --csv and --html - all want standard output. Give --html a file, or one of them.",
+        ),
+    ],
+)
+def test_one_output_takes_one_form(done: Desk, flags: list[str], told: str) -> None:
+    """Several flags that want it are refused, and what helps is of these flags alone."""
+    ended = done.run("report", "in.ledger.db", *flags)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in " ".join(ended.err.split())
+
+
 def test_two_ledgers_are_set_side_by_side(done: Desk, server: Server) -> None:
     """Of the same input: here all created, there all found."""
     ended = done.provision(server, "in.jsonl", "--allow-unknown-events", "--ledger", "later.ledger.db")
@@ -103,7 +124,7 @@ def test_what_was_done_with_streams_afterwards_is_told(desk: Desk, server: Serve
 
 def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable[..., Server]) -> None:
     """Each request, retry, 429 and look-up stands where it was, beside the budget; each tenant has its own pauses."""
-    server = serve(rate=15.0, faults={"throttle": 0.1})
+    server = serve(rate=15.0, burst=5, faults={"throttle": 0.1})
     desk.write("in.jsonl", for_each(["calm", "acme"], webhooks(30)))
     desk.write("bulkstreams.toml", configuration({"calm": server, "acme": server}))
     ended = desk.run("run", "in.jsonl", "--json")
@@ -113,7 +134,7 @@ def test_what_a_run_asked_and_why_it_paused_is_drawn(desk: Desk, serve: Callable
     for name in ("requests", "retries", "throttled", "lookups"):
         assert sum(one[name] for one in stretches) == ended.json["this_run"][name]
     assert found["timeline"]["unplaced_requests"] == 0
-    assert all(0 < one["allowed_per_s"] <= 40 for one in stretches if one["allowed_per_s"] is not None)
+    assert all(one["allowed_per_s"] > 0 for one in stretches if one["allowed_per_s"] is not None)
     assert any(one["allowed_per_s"] for one in stretches)
     assert 1 <= throttling["pauses"] <= ended.json["this_run"]["throttled"]
     assert {one["name"] for one in throttling["tenants"]["told"]} <= {"calm", "acme"}
@@ -150,8 +171,13 @@ def test_a_report_of_a_run_that_goes_on_is_of_one_instant(desk: Desk, serve: Cal
         (["none.ledger.db"], 3, "there is no ledger none.ledger.db"),
         (["in.jsonl"], 3, "is not a bulkstreams ledger"),
         (["in.ledger.db", "--compare", "none.ledger.db"], 3, "there is no ledger none.ledger.db"),
-        (["in.ledger.db", "--json", "--csv"], 2, "--json and --csv"),
-        (["in.ledger.db", "--json", "--html", "-"], 2, "--json and --html -"),
+        (["in.ledger.db", "--json", "--csv"], 2, "--json and --csv both want standard output.\nGive one of them"),
+        (
+            ["in.ledger.db", "--json", "--html", "-"],
+            2,
+            "--json and --html - both want standard output.\nGive --html a file",
+        ),
+        (["in.ledger.db", "--json", "--csv", "--html", "-"], 2, "--json and --csv and --html - all want"),
         (["in.ledger.db", "--html", "in.ledger.db"], 2, "would write over in.ledger.db"),
         (["in.ledger.db", "--html", "./in.jsonl"], 2, "would write over in.jsonl"),
         (["in.ledger.db", "--html", "no/such/folder.html"], 2, "cannot be written"),

@@ -75,7 +75,6 @@ class Bench:
         self.abandoned = False
         self.loads: list[Measured] = []
         self.search: Search | None = None
-        self.ended: Ended | None = None
         self.examples: dict[str, str] = {}
         self._ledger, self._options, self._settings, self._live = ledger, options, settings, live
         self._moulds = moulds
@@ -242,8 +241,6 @@ class Bench:
             if self.stopped is None:
                 search.take(_judged(plan.goal, rate, load))
                 await self._rest(REST_S)
-        found = search.next()
-        self.ended = found if isinstance(found, Ended) else None
 
     async def _claim(self, count: int) -> list[Claim]:
         if self._recorder.backlog > MOST_AHEAD:

@@ -106,7 +106,7 @@ class BenchSession(Session):
         return {
             "goal": str(plan.goal),
             "rate": search.best,
-            "ended": None if bench.ended is None else bench.ended.value,
+            "ended": search.ended.value,
             "probes": [
                 {
                     "rate": round(probe.rate, 3), "passed": probe.passed, "client_saturated": not probe.fit,
