@@ -17,7 +17,9 @@ from bulkstreams.cli.places import check_apart
 from bulkstreams.cli.telling import say
 from bulkstreams.commands.bench.options import BenchReport
 from bulkstreams.commands.replacing import Replacement
-from bulkstreams.errors import UsageError
+from bulkstreams.errors import LedgerError, UsageError
+from bulkstreams.ledger import History
+from bulkstreams.report import hashes
 
 Writing = Callable[[BenchReport], None]
 
@@ -75,4 +77,15 @@ def _shown(ended: BenchReport, base_url: str) -> dict[str, Any]:
         "timed": list(timed(ended.figures)),
         "itself": itself(ended.figures),
         "in_force": ended.in_force,
+        **_hashes(Path(ended.figures["ledger"])),
     }
+
+
+def _hashes(ledger: Path) -> dict[str, Any]:
+    """Return the hashes of a bench's ledger, which nobody holds by now, as it is before the cleaning; and of inputs."""
+    file = hashes.of_ledger(ledger)
+    try:
+        with History(ledger) as history:
+            return {"ledger_file": file, "inputs": hashes.of_inputs(history)}
+    except LedgerError as error:  # the page tells of a load that was measured, whatever has become of its ledger
+        return {"ledger_file": {**file, "sha256": None, "why_not": error.message}, "inputs": []}

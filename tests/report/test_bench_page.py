@@ -76,6 +76,10 @@ def bench(load: Measured, text: str = "x", **more: Any) -> dict[str, Any]:
         tenants=[Configured(text, "https://acme.test", True, {}, Shown("token", "***"))],
     )
     said["in_force"] = {"run": text, "started_at": 0.0, **told.as_json()}
+    said["ledger_file"] = {"bytes": 4096, "sha256": "c0ffee", "why_not": None}
+    said["inputs"] = [
+        {"path": text, "records": 20, "definitions_sha256": "decade", "sha256": None, "why_not": f"it has {text}"}
+    ]
     return {**found, **said, "base_url": text, "made_at": 0.0}
 
 
@@ -165,6 +169,13 @@ def test_what_was_in_force_is_told() -> None:
     assert "In force in this bench (run x, began 1970-01-01 00:00:00 UTC)" in text
     assert "warmup 2.5 s 0 s --warmup" in text
     assert "x (default) https://acme.test token ***" in text
+
+
+def test_hashes_of_the_input_and_the_ledger_are_told() -> None:
+    """Those of files where there are any, else why not; and of the ledger it says of when."""
+    text = cells(page.of_bench(bench(measured())))
+    assert "before what was created is deleted SHA-256 of the file: c0ffee" in text
+    assert "no SHA-256 of the file: it has x of its definitions without secrets: decade" in text
 
 
 def test_rates_of_a_moment_are_not_drawn() -> None:

@@ -42,6 +42,8 @@ def test_a_page_stands_beside_the_object(desk: Desk, serve: Callable[..., Server
     assert f"In force in this bench (run {found['run_id']}," in text
     assert "schedule 50/s 1s 50/s 30s --rate" in text
     assert "token ***" in text
+    assert re.search(r"before what was created is deleted SHA-256 of the file: [0-9a-f]{64} input ", text)
+    assert re.search(r"of its definitions without secrets: [0-9a-f]{64}", text)
     assert SECRET not in (desk.folder / "bench.html").read_text(encoding="utf-8")
     assert "open it in a browser" in ended.err
     assert server.streams() == []
