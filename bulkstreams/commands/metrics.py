@@ -85,7 +85,9 @@ def _standing(now: Figures) -> Iterator[Metric]:
         yield GaugeMetricFamily("bulkstreams_left_seconds", "Time that it may still take.", value=now.left_s)
     if progress.allowed is not None:
         yield GaugeMetricFamily(
-            "bulkstreams_allowed_requests_per_second", "What all lanes together may send.", value=progress.allowed
+            "bulkstreams_allowed_requests_per_second",
+            "What all lanes together may send, as far as it is known.",
+            value=progress.allowed,
         )
 
 

@@ -23,7 +23,7 @@ class Asked(NamedTuple):
     """What a run asked of all its tenants in some seconds; instants are epoch seconds.
 
     `requests` were to change something, `lookups` only read; `retries` are among the former, `throttled` among both.
-    `allowed` is how many a second the tenants at work allowed together, as far as that was known.
+    `allowed` is how many a second those tenants at work that said it allowed together; None: none of them did.
     """
 
     began_at: float

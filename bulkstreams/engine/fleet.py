@@ -24,7 +24,7 @@ from bulkstreams.core.outage import PATIENCE_S
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.stopping import Stop, StopRules
 from bulkstreams.engine.lane import Lane
-from bulkstreams.engine.outlook import Outlook
+from bulkstreams.engine.outlook import Outlook, allowed
 from bulkstreams.engine.recorder import Recorder, Unrecorded
 from bulkstreams.engine.seats import MOST_SEATS, Seat, Seats
 from bulkstreams.engine.stops import Limits, Stops
@@ -153,12 +153,8 @@ class Fleet:
         return self.recorder.tally
 
     def allowed(self) -> float | None:
-        """Return the requests a second that those tenants at work allow together of which it is known; None: of none.
-
-        One that never said it, as while it is down, hides what the others allow no more than it allows anything itself.
-        """
-        rates = [rate for lane in self.lanes.values() if (rate := lane.limiter.rate) is not None]
-        return sum(rates) if rates else None
+        """Return the requests a second that the lanes at work may send together, as far as it is known."""
+        return allowed(self.lanes.values())
 
     @property
     def reasons(self) -> dict[str, str]:

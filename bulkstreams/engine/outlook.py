@@ -148,7 +148,7 @@ class Outlook:
             unseated=len(self._unseated),
             waits=tuple((tenant, wait) for _, tenant, wait in nsmallest(MOST, waits, key=itemgetter(0, 1))),
             counts=Counter(wait.kind for *_, wait in waits),
-            allowed=_sum(one.lane.limiter.rate for one in watched),
+            allowed=allowed(one.lane for one in watched),
             ends_at=self._ending.tell(left, now),
             at_least=unsure or (bool(self._waiting) and mean is None),
             stops_at=self._stops_at,
@@ -158,7 +158,10 @@ class Outlook:
         return self._waiting if may_take is None else min(self._waiting, may_take)
 
 
-def _sum(rates: Iterable[float | None]) -> float | None:
-    """Return the sum, or None where one of them is not known."""
-    known = list(rates)
-    return None if not known or None in known else sum(rate for rate in known if rate is not None)
+def allowed(lanes: Iterable[Lane]) -> float | None:
+    """Return the requests a second that those lanes may send together of which it is known; None: it is of none.
+
+    A tenant that never said it, as while it is down, hides nothing of what the others allow.
+    """
+    rates = [rate for lane in lanes if (rate := lane.limiter.rate) is not None]
+    return sum(rates) if rates else None

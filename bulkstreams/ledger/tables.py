@@ -58,7 +58,7 @@ CREATE TABLE course (                     -- what a run asked of its tenants, bu
     retries    INTEGER NOT NULL,
     throttled  INTEGER NOT NULL,          -- answered 429
     lookups    INTEGER NOT NULL,
-    allowed    REAL,                      -- requests a second, of all tenants at work together; null: nobody knew
+    allowed    REAL,                      -- requests a second, of those tenants at work that said it; null: none did
     PRIMARY KEY (run, began_at)
 ) WITHOUT ROWID;
 CREATE TABLE pause (                      -- when nothing went to a tenant

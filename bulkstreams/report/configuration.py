@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bulkstreams.ledger import InForce, Run
+from bulkstreams.ledger import Run
 
 _INCIDENTAL: Final = frozenset({"connections"})
 """Settings that nobody chose: they differ with what else is open."""
@@ -26,7 +26,7 @@ def figures(runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         if run.command is None or run.settings is None:
             continue
-        told = {"run": run.name, "started_at": run.started_at, **_in_force(run.settings)}
+        told = {"run": run.name, "started_at": run.started_at, **run.settings.as_json()}
         if (before := newest.get(run.command)) is not None:
             changed += [
                 {"run": run.name, "command": run.command, "setting": name, "before": one, "value": other}
@@ -59,11 +59,6 @@ def words(value: Any, name: str) -> str:
 def label(name: str) -> str:
     """Return a setting's name as a person would say it; that of a tenant stays as it is."""
     return name if " " in name else name.removesuffix("_s").replace("_", " ")
-
-
-def _in_force(told: InForce) -> dict[str, Any]:
-    found = told.as_json()
-    return {"settings": found["settings"], "inputs": found["inputs"], "tenants": found["tenants"]}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 from bulkstreams.core.pacing import Ceiling, Pacer
 from bulkstreams.core.waiting import Progress, Wait, WaitKind
 from bulkstreams.engine.lane import Lane
-from bulkstreams.engine.outlook import MOST, Outlook
+from bulkstreams.engine.outlook import MOST, Outlook, allowed
 from bulkstreams.model import Settlement, TenantName
 from tests.core.replies import Bucket
 from tests.engine.fakes import LOST, NOT_SENT, TENANT, FakeCredential, Rig, ScriptedClient, in_told_time, webhooks
@@ -371,3 +372,15 @@ def test_looking_again_at_once_costs_nothing() -> None:
         assert outlook.look() is not first
 
     in_told_time(scene)
+
+
+@pytest.mark.parametrize(
+    ("rates", "together"),
+    [([10.0, 5.0], 15.0), ([10.0, None], 10.0), ([None, None], None), ([], None)],
+)
+def test_what_lanes_may_send_together_is_of_those_that_it_is_known_of(
+    rates: list[float | None], together: float | None
+) -> None:
+    """One that never said it hides nothing of the others, to whoever looks at the run as in what is noted of it."""
+    lanes = [SimpleNamespace(limiter=SimpleNamespace(rate=rate)) for rate in rates]
+    assert allowed(lanes) == together  # type: ignore[arg-type]
