@@ -16,12 +16,6 @@ from tests.ledger import ACME, ADDRESS, in_loop, start
 from tests.ledger.errands import claimed, create, do, outcome, settle
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_failures_are_told_by_cause_with_an_example(path: Path) -> None:
     """As those of a run."""

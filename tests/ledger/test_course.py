@@ -32,12 +32,6 @@ async def note(path: Path, *pauses: Paused) -> None:
         await ledger.note_course([], pauses)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_how_a_run_went_is_read_back_in_its_order(path: Path) -> None:
     """Stretches and pauses are told with the run that they are of, the earliest first."""

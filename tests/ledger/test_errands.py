@@ -16,13 +16,6 @@ from bulkstreams.model import State, TenantName
 from tests.ledger import ACME, ADDRESS, bad, column, good, in_loop, mark, read, results, settled, start, states
 from tests.ledger.errands import EVENT, ask, claimed, create, do, fates, outcome, settle
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 # -- what is to be done -----------------------------------------------------------------------------------------------
 
 

@@ -20,12 +20,6 @@ from tests.ledger import ACME, bring, good, in_loop, read, settled, start, state
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
-@pytest.fixture
 def open_mask() -> Iterator[None]:
     """Let new files be as open as they ask to be."""
     before = os.umask(0)

@@ -37,12 +37,6 @@ TOLD = InForce(
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_a_run_says_what_began_it_and_what_was_in_force(path: Path) -> None:
     """Whoever reads the ledger is told both as they were written, of the newest run and of each."""

@@ -27,13 +27,6 @@ from tests.ledger import (
     states,
 )
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 # -- new and known lines ----------------------------------------------------------------------------------------------
 
 

@@ -6,20 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from bulkstreams.core.metrics import Tally
 from bulkstreams.ledger import Inventory, Ledger, Live, Pair, Row
 from bulkstreams.model import Settlement, State, TenantName
 from tests.ledger import ACME, FILE, in_loop, mark, start
 
 LOCAL = TenantName("local")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
 
 
 async def add(ledger: Ledger, *records: tuple[str, str | None, str], tenant: TenantName = ACME) -> None:

@@ -47,12 +47,6 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_a_second_opening_is_refused(path: Path) -> None:
     """While the ledger is open nobody else gets it; the error says how to look at it meanwhile."""

@@ -37,12 +37,6 @@ STANDING = Progress(
 UNKNOWN = STANDING._replace(waits=(), counts=Counter(), allowed=None, ends_at=None, at_least=False, stops_at=None)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 def told(path: Path) -> Note | None:
     """Return what a reader is told."""
     with LedgerReader(path) as reader:

@@ -20,12 +20,6 @@ LINES = [
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
-@pytest.fixture
 def reader(path: Path) -> Iterator[LedgerReader]:
     """Return a reader of a ledger that two runs have written."""
     fill(path)

@@ -21,12 +21,6 @@ from tests.ledger import (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_an_input_has_one_id(path: Path) -> None:
     """The same path has the same id, in this run and the next."""

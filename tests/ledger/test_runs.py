@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bulkstreams.ledger import LedgerReader
 from bulkstreams.model import State
 from tests.ledger import ACME, bring, column, good, in_loop, mark, read, start, states
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
 
 
 @in_loop

@@ -17,12 +17,6 @@ from tests.ledger import ACME, bad, bring, column, good, in_loop, mark, read, re
 OUTCOMES = (State.CREATED, State.EXISTS, State.CONFLICT, State.REFUSED, State.EXHAUSTED, State.IN_DOUBT, State.PENDING)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 async def claimed(ledger: Ledger, count: int) -> list[Claim]:
     """Read that many lines and claim them all."""
     await read(ledger, [good(f"k{n:05}") for n in range(count)])

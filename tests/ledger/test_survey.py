@@ -18,12 +18,6 @@ from tests.ledger import ACME, FILE, bad, bring, column, good, in_loop, mark, re
 LOCAL = TenantName("local")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 async def add(ledger: Ledger, *records: tuple[str, str | None, bytes]) -> None:
     """Read lines of which each has a key, a name (None: none) and a digest."""
     await ledger.begin_reading("source", 10.0)

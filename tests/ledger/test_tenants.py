@@ -11,12 +11,6 @@ from bulkstreams.ledger import LedgerReader
 from tests.ledger import ACME, ADDRESS, in_loop, start
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the ledger is to be."""
-    return tmp_path / "in.ledger.db"
-
-
 @in_loop
 async def test_a_tenant_must_stay_at_its_address(path: Path) -> None:
     """A ledger made for a tenant at one address refuses another, naming both, and accepts the same."""
