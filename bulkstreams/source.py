@@ -20,6 +20,7 @@ from typing import IO, BinaryIO, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from bulkstreams.core.texts import is_text, shown
 from bulkstreams.errors import InputChangedError, InputError
 from bulkstreams.model import Line
 
@@ -257,16 +258,6 @@ def open_input(path: str, spool_folder: Path, stdin: BinaryIO | None = None) -> 
         raise InputError(f"{path!r} is no path: it holds a null byte.", hint="Name an existing file.") from None
     at = os.fstat(stream.fileno())
     return _opened(path, stream, spool_folder, at=at if stat.S_ISREG(at.st_mode) else None)
-
-
-def is_text(name: str) -> bool:
-    """Return whether a name can stand in a ledger and in JSON: bytes that are no text stand in it as surrogates."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in name)
-
-
-def shown(name: str) -> str:
-    """Return a name that people can read: each byte that is no text is written as such."""
-    return "".join(rf"\x{ord(sign) - 0xDC00:02x}" if "\udc80" <= sign <= "\udcff" else sign for sign in name)
 
 
 def _opened(name: str, stream: BinaryIO, folder: Path, *, at: os.stat_result | None) -> Input:

@@ -12,8 +12,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
+from bulkstreams.core.texts import is_text, shown
 from bulkstreams.errors import UsageError
-from bulkstreams.source import is_text, shown
 
 
 class Command(TyperCommand):

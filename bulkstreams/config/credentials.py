@@ -11,6 +11,7 @@ from typing import Any, Final
 from bulkstreams.config.file import ConfigFile
 from bulkstreams.config.tenants import ClientSecret, Credentials, PrivateKeyJwt, Token
 from bulkstreams.core.references import left_over, parse_reference
+from bulkstreams.core.texts import is_text
 from bulkstreams.errors import UsageError
 
 SIGNING_ALGS: Final = ("RS256", "RS384", "PS256")
@@ -81,7 +82,7 @@ def in_environment(environment: Mapping[str, str]) -> Credentials | None:
     if not given["client_id"] or not (given["client_secret"] or given["private_key"]):
         return None
     for key, text in given.items():
-        if text and any("\ud800" <= sign <= "\udfff" for sign in text):
+        if text and not is_text(text):
             raise UsageError(f"{_VARIABLES[key]} holds bytes that are no UTF-8.", hint="Set it anew, as a text.")
     return _client({key: text for key, text in given.items() if text}, "AUTH0_CLIENT_ASSERTION_SIGNING_ALG")
 

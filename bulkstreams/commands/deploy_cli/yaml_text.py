@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import yaml
 
+from bulkstreams.core.texts import is_text
+
 MOST_VALUES: Final = 200_000
 """Values of one stream with its aliases unfolded: some lines can unfold to billions."""
 
@@ -129,7 +131,7 @@ def _scalar(event: Any, line: int) -> str | None:
 def _sound(event: Any) -> str:
     """Return a scalar's text; raise UnreadableError where an escape has left half of a character in it."""
     text = str(event.value)
-    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+    if not is_text(text):
         line: int = event.start_mark.line + 1
         raise UnreadableError("holds half of a surrogate pair", line)
     return text
